@@ -1,0 +1,112 @@
+//! What a stripe knows besides its batches, and where those lie.
+//!
+//! Owns: the plain data that recovery makes, the running stripe keeps and an index file stores.
+
+use std::collections::BTreeMap;
+
+use crate::exactly_once::Fingerprint;
+use crate::ids::{FrameSeq, Offset, PartitionId, SegmentSeq, StripeId, UnixMillis};
+
+/// Offsets of one partition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PartitionOffsets {
+    /// The first offset that retention has left.
+    pub log_start: Offset,
+    /// The offset that the next record gets.
+    pub next: Offset,
+    /// The committed position: the next offset to process.
+    pub position: Offset,
+}
+
+/// A stripe's state as of some point of its log: the last value of everything wins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StripeState {
+    /// Only partitions that were ever written to.
+    pub partitions: BTreeMap<PartitionId, PartitionOffsets>,
+    /// State pairs of handlers.
+    pub values: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+/// Where one batch lies in its segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IndexEntry {
+    /// Offset of its first record.
+    pub base_offset: Offset,
+    /// Records, so offsets `base_offset` to `base_offset + records - 1`.
+    pub records: u32,
+    /// Byte in the segment where the batch (not its entry header) starts.
+    pub position: u32,
+    /// Bytes of the batch.
+    pub bytes: u32,
+    /// The batch's largest timestamp.
+    pub timestamp_max: UnixMillis,
+}
+
+/// Where each partition's batches lie in one segment, in offset order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SegmentIndex {
+    /// Partitions with at least one batch in this segment.
+    pub partitions: BTreeMap<PartitionId, Vec<IndexEntry>>,
+    /// First frame in it; 0 where it has none.
+    pub frame_first: FrameSeq,
+    /// Last frame in it; 0 where it has none.
+    pub frame_last: FrameSeq,
+    /// Byte after the last frame.
+    pub end_position: u32,
+    /// The largest timestamp of all batches.
+    pub timestamp_max: UnixMillis,
+}
+
+/// An id found in the log by recovery, for the duplicate window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecentId {
+    /// Of the record's key.
+    pub fingerprint: Fingerprint,
+    /// Where it lies.
+    pub partition: PartitionId,
+    /// Where it lies.
+    pub offset: Offset,
+    /// The record's timestamp.
+    pub timestamp: UnixMillis,
+}
+
+/// A torn tail that recovery cut: bytes that nobody had been promised.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TornTail {
+    /// The segment in which the cut is.
+    pub segment: SegmentSeq,
+    /// The first byte that was cut.
+    pub position: u32,
+    /// The frame that should have started there.
+    pub frame: FrameSeq,
+    /// What was wrong with it.
+    pub reason: String,
+}
+
+/// A sealed or active segment, as recovery found it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecoveredSegment {
+    /// Its number.
+    pub seq: SegmentSeq,
+    /// Where its batches lie.
+    pub index: SegmentIndex,
+}
+
+/// Everything a stripe needs to go on after a restart. Made by [`crate::log::recover`] on a
+/// housekeeping thread, then sent to the stripe's owner.
+#[derive(Debug)]
+pub struct Recovered {
+    /// Which stripe.
+    pub stripe: StripeId,
+    /// State at the end of the log.
+    pub state: StripeState,
+    /// Segments with frames, oldest first; the last one is still open for appending.
+    pub segments: Vec<RecoveredSegment>,
+    /// The last valid frame; 0 where there is none.
+    pub frame_last: FrameSeq,
+    /// Ids of the newest records of the partitions that asked for a duplicate window, oldest
+    /// first.
+    pub recent: Vec<RecentId>,
+    /// What was cut, if anything.
+    pub torn: Option<TornTail>,
+}
