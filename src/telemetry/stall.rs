@@ -56,7 +56,8 @@ impl StallTracker {
         Cycle::Stalled
     }
 
-    /// The core goes to sleep: the time until the next cycle is no stall.
+    /// The core goes to sleep: the time from the start of this cycle, which found no work, to the
+    /// next one is no stall.
     #[inline]
     pub fn park(&mut self) {
         self.cycle_started = None;

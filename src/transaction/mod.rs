@@ -8,6 +8,9 @@ pub mod codec;
 mod id;
 mod receipt;
 
+#[cfg(test)]
+mod tests;
+
 pub use codec::CodecError;
 pub use id::TransactionId;
 pub use receipt::{Submission, TxReceipt};
