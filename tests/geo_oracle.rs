@@ -184,12 +184,14 @@ fn add_places(random: &mut Random, cities: &[GeoLocation], places: &mut Vec<GeoL
 }
 
 fn clients() -> Vec<GeoLocation> {
-    let mut reader = csv::Reader::from_path("tests/fixtures/cities.csv").unwrap();
+    let mut reader =
+        csv::Reader::from_path("tests/fixtures/cities.csv").expect("a file of this repository");
     let mut clients: Vec<GeoLocation> = reader
         .records()
         .map(|row| {
-            let row = row.unwrap();
-            location(row[3].parse().unwrap(), row[4].parse().unwrap())
+            let row = row.expect("a row of the fixture");
+            let degrees = |column: usize| row[column].parse().expect("a number");
+            location(degrees(3), degrees(4))
         })
         .collect();
     assert_eq!(clients.len(), 5000);
@@ -203,7 +205,8 @@ fn clients() -> Vec<GeoLocation> {
 
 fn check_table(seed: u64, clients: &[GeoLocation], plain: &[Plain]) {
     let table = Table::random(seed, clients);
-    let manager = ShardManager::new(table.shards.clone(), table.default).unwrap();
+    let manager = ShardManager::new(table.shards.clone(), table.default)
+        .expect("random tables are valid ones");
     for (&client, place) in clients.iter().zip(plain) {
         assert_eq!(
             manager.determine_shard(client),
