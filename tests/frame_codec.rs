@@ -113,20 +113,18 @@ proptest! {
             acks,
             freshness: if duplicate { Freshness::Duplicate } else { Freshness::New },
         };
-        prop_assert_eq!(
-            ServerFrame::decode(frame(&receipt.encode())),
-            Ok(ServerFrame::Receipt(receipt))
-        );
+        let bytes = receipt.encode();
+        let decoded = ServerFrame::decode(frame(&bytes));
+        prop_assert_eq!(decoded, Ok(ServerFrame::Receipt(receipt)));
         let welcome = Welcome {
             version: e,
             in_flight_max: d,
             frame_bytes_max: a as u32,
             node_id: b as u32,
         };
-        prop_assert_eq!(
-            ServerFrame::decode(frame(&welcome.encode())),
-            Ok(ServerFrame::Welcome(welcome))
-        );
+        let bytes = welcome.encode();
+        let decoded = ServerFrame::decode(frame(&bytes));
+        prop_assert_eq!(decoded, Ok(ServerFrame::Welcome(welcome)));
     }
 
     #[test]
@@ -235,8 +233,11 @@ fn a_length_is_refused_before_any_of_its_bytes_arrive() {
     let error = split(&997u32.to_le_bytes(), 1000).unwrap_err();
     let text = error.to_string();
     assert!(text.contains("1001") && text.contains("1000"), "{text}");
-    let above_the_limit = split(&u32::MAX.to_le_bytes(), usize::MAX);
-    assert!(above_the_limit.is_err(), "a bound above the limit is lowered to it");
+    let length = u32::MAX.to_le_bytes();
+    assert!(
+        split(&length, usize::MAX).is_err(),
+        "a bound above the limit is lowered to it"
+    );
 }
 
 #[test]
@@ -259,14 +260,23 @@ fn a_body_that_cannot_be_of_its_kind_is_refused_at_the_header() {
         };
         for body_bytes in [*allowed.start(), *allowed.end()] {
             let need = HEADER_BYTES + body_bytes;
-            assert_eq!(split(&header(body_bytes), MAX), Ok(Split::Incomplete { need }));
+            assert_eq!(
+                split(&header(body_bytes), MAX),
+                Ok(Split::Incomplete { need })
+            );
         }
         for body_bytes in [allowed.start() - 1, allowed.end() + 1] {
-            assert!(split(&header(body_bytes), MAX).is_err(), "{kind:?} {body_bytes}");
+            assert!(
+                split(&header(body_bytes), MAX).is_err(),
+                "{kind:?} {body_bytes}"
+            );
         }
     }
     let unknown = split(&[9, 0, 0, 0, 0x44], MAX).unwrap_err();
-    assert_eq!((unknown.position, unknown.fault), (4, Fault::UnknownKind(0x44)));
+    assert_eq!(
+        (unknown.position, unknown.fault),
+        (4, Fault::UnknownKind(0x44))
+    );
     assert_eq!(split(&[0, 0, 0, 0], MAX).unwrap_err().fault, Fault::Empty);
 }
 
