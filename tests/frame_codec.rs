@@ -1,13 +1,14 @@
 //! What holds for all frames: round trips, every truncation, bytes that are no frame.
 
 use corelane::frame::{
-    CLIENT_NAME_BYTES_MAX, ClientFrame, Correlation, ErrorCode, Fault, Frame, Freshness, Goodbye,
+    CLIENT_NAME_BYTES_MAX, ClientFrame, Correlation, ErrorCode, Fault, Frame, Goodbye,
     GoodbyeReason, HEADER_BYTES, Hello, Kind, MESSAGE_BYTES_MAX, ProtocolError, Receipt, Rejected,
     ServerFrame, Split, VERSION, Welcome, begin_submit, encode_ping, encode_pong, finish_submit,
     split,
 };
 use corelane::ids::{Acks, Offset, PartitionIndex, ShardId, UnixMillis};
 use corelane::limits::GATEWAY_FRAME_BYTES_MAX;
+use corelane::transaction::Submission;
 use proptest::prelude::*;
 
 const MAX: usize = GATEWAY_FRAME_BYTES_MAX;
@@ -54,7 +55,7 @@ fn one_of_each(number: u64, text: &str) -> Vec<Vec<u8>> {
         offset: Offset(number as i64),
         timestamp: UnixMillis(!number as i64),
         acks: Acks::Leader,
-        freshness: Freshness::New,
+        submission: Submission::First,
     };
     let mut rejected = Vec::new();
     Rejected {
@@ -111,7 +112,7 @@ proptest! {
             offset: Offset(b),
             timestamp: UnixMillis(c),
             acks,
-            freshness: if duplicate { Freshness::Duplicate } else { Freshness::New },
+            submission: if duplicate { Submission::Duplicate } else { Submission::First },
         };
         let bytes = receipt.encode();
         let decoded = ServerFrame::decode(frame(&bytes));

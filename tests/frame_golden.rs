@@ -2,12 +2,13 @@
 //! neither can change without the other.
 
 use corelane::frame::{
-    ClientFrame, Correlation, ErrorCode, Frame, Freshness, Goodbye, GoodbyeReason, Hello, Receipt,
-    Rejected, ServerFrame, Split, Submit, VERSION, Welcome, begin_submit, encode_ping, encode_pong,
+    ClientFrame, Correlation, ErrorCode, Frame, Goodbye, GoodbyeReason, Hello, Receipt, Rejected,
+    ServerFrame, Split, Submit, VERSION, Welcome, begin_submit, encode_ping, encode_pong,
     finish_submit, split,
 };
 use corelane::ids::{Acks, Offset, PartitionIndex, ShardId, UnixMillis};
 use corelane::limits::GATEWAY_FRAME_BYTES_MAX;
+use corelane::transaction::Submission;
 
 /// The bytes of the fenced block ```` ```hex NAME ```` of the document. What stands behind a `|`
 /// is a comment.
@@ -91,7 +92,7 @@ fn frames_of_a_node_have_the_documented_bytes() {
         offset: Offset(1000),
         timestamp: UnixMillis(1_700_000_000_123),
         acks: Acks::All,
-        freshness: Freshness::Duplicate,
+        submission: Submission::Duplicate,
     };
     assert_eq!(receipt.encode().as_slice(), documented("receipt"));
     decode(&receipt.encode(), ServerFrame::Receipt(receipt));

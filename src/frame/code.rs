@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::transaction::{CodecError, TransactionError};
+
 /// Why a transaction got no receipt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u16)]
@@ -88,6 +90,21 @@ impl ErrorCode {
             ErrorCode::StorageUnavailable => "storage_unavailable",
             ErrorCode::StorageFailed => "storage_failed",
             ErrorCode::ShuttingDown => "shutting_down",
+        }
+    }
+}
+
+impl From<&CodecError> for ErrorCode {
+    fn from(error: &CodecError) -> ErrorCode {
+        match error {
+            CodecError::Location(_) => ErrorCode::BadLocation,
+            CodecError::Bound(TransactionError::PayloadLength { .. }) => ErrorCode::PayloadTooLarge,
+            CodecError::Bound(TransactionError::IdLength { .. })
+            | CodecError::Version { .. }
+            | CodecError::Truncated { .. }
+            | CodecError::Malformed { .. }
+            | CodecError::NotShortest { .. }
+            | CodecError::Trailing { .. } => ErrorCode::MalformedTransaction,
         }
     }
 }

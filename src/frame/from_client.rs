@@ -125,6 +125,13 @@ pub struct SubmitStart {
     at: usize,
 }
 
+impl SubmitStart {
+    /// Takes the frame off `out` again, with what was appended since.
+    pub fn undo(self, out: &mut Vec<u8>) {
+        out.truncate(self.at);
+    }
+}
+
 /// Appends the start of a submit to `out`. The encoded transaction is to be appended by the
 /// caller, so that it can be encoded in place.
 pub fn begin_submit(out: &mut Vec<u8>, correlation: Correlation, acks: Acks) -> SubmitStart {

@@ -5,6 +5,7 @@ use super::code::{ErrorCode, GoodbyeReason};
 use super::split::{Frame, Kind, ProtocolError};
 use super::{Correlation, HEADER_BYTES, MESSAGE_BYTES_MAX};
 use crate::ids::{Acks, Offset, PartitionIndex, ShardId, UnixMillis};
+use crate::transaction::{Submission, TransactionId, TxReceipt};
 
 /// Bytes of a welcome frame.
 pub const WELCOME_FRAME_BYTES: usize = HEADER_BYTES + 14;
@@ -33,16 +34,6 @@ pub struct Welcome {
     pub node_id: u32,
 }
 
-/// Whether a receipt is for what was just sent or for an earlier transaction with the same id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Freshness {
-    /// Stored because of this submit.
-    New,
-    /// A transaction with this id had been taken before: nothing was stored now, and the receipt
-    /// tells where the first one lies.
-    Duplicate,
-}
-
 /// A transaction was taken at the level that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Receipt {
@@ -58,8 +49,8 @@ pub struct Receipt {
     pub timestamp: UnixMillis,
     /// The level reached: at least what was asked for.
     pub acks: Acks,
-    /// Whether it was new.
-    pub freshness: Freshness,
+    /// Whether this submit put it there.
+    pub submission: Submission,
 }
 
 /// A transaction got no receipt.
@@ -162,9 +153,9 @@ impl Receipt {
             return Err(body.value_error("acks", 1, acks.into()));
         };
         let flags = body.u8()?;
-        let freshness = match flags {
-            0 => Freshness::New,
-            FLAG_DUPLICATE => Freshness::Duplicate,
+        let submission = match flags {
+            0 => Submission::First,
+            FLAG_DUPLICATE => Submission::Duplicate,
             _ => return Err(body.value_error("flags", 1, flags.into())),
         };
         body.end()?;
@@ -175,8 +166,21 @@ impl Receipt {
             offset,
             timestamp,
             acks,
-            freshness,
+            submission,
         })
+    }
+
+    /// As the submitter of transaction `id` sees it.
+    pub fn for_transaction(&self, id: TransactionId) -> TxReceipt {
+        TxReceipt {
+            id,
+            shard: self.shard,
+            partition: self.partition,
+            offset: self.offset,
+            timestamp: self.timestamp,
+            acks: self.acks,
+            submission: self.submission,
+        }
     }
 
     /// The frame's bytes.
@@ -188,9 +192,9 @@ impl Receipt {
         frame.put(&self.partition.0.to_le_bytes());
         frame.put(&self.offset.0.to_le_bytes());
         frame.put(&self.timestamp.0.to_le_bytes());
-        let flags = match self.freshness {
-            Freshness::New => 0,
-            Freshness::Duplicate => FLAG_DUPLICATE,
+        let flags = match self.submission {
+            Submission::First => 0,
+            Submission::Duplicate => FLAG_DUPLICATE,
         };
         frame.put(&[self.acks as u8, flags]);
         frame.finish()

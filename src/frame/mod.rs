@@ -23,7 +23,7 @@ pub use from_client::{
     finish_submit,
 };
 pub use from_server::{
-    Freshness, Goodbye, PONG_FRAME_BYTES, RECEIPT_FRAME_BYTES, Receipt, Rejected, ServerFrame,
+    Goodbye, PONG_FRAME_BYTES, RECEIPT_FRAME_BYTES, Receipt, Rejected, ServerFrame,
     WELCOME_FRAME_BYTES, Welcome, encode_pong,
 };
 pub use split::{Fault, Frame, Kind, ProtocolError, Split, split};
