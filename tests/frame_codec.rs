@@ -1,5 +1,7 @@
 //! What holds for all frames: round trips, every truncation, bytes that are no frame.
 
+#![allow(clippy::unwrap_used)] // Helpers of a test fail like the test itself.
+
 use corelane::frame::{
     CLIENT_NAME_BYTES_MAX, ClientFrame, Correlation, ErrorCode, Fault, Frame, Goodbye,
     GoodbyeReason, HEADER_BYTES, Hello, Kind, MESSAGE_BYTES_MAX, ProtocolError, Receipt, Rejected,

@@ -1,6 +1,8 @@
 //! The bytes of every frame are those that `docs/gateway.md` shows: the document is read here, so
 //! neither can change without the other.
 
+#![allow(clippy::unwrap_used)] // Helpers of a test fail like the test itself.
+
 use corelane::frame::{
     ClientFrame, Correlation, ErrorCode, Frame, Goodbye, GoodbyeReason, Hello, Receipt, Rejected,
     ServerFrame, Split, Submit, VERSION, Welcome, begin_submit, encode_ping, encode_pong,

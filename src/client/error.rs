@@ -127,9 +127,13 @@ impl ClientError {
 
     /// What an I/O error means: a timeout of ours, or a broken connection.
     pub(super) fn from_io(stage: &'static str, source: io::Error) -> ClientError {
-        match source.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ClientError::TimedOut { stage },
-            _ => ClientError::Io { stage, source },
+        if matches!(
+            source.kind(),
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+        ) {
+            ClientError::TimedOut { stage }
+        } else {
+            ClientError::Io { stage, source }
         }
     }
 }
