@@ -77,14 +77,26 @@ impl Sender {
         acks: Acks,
         tag: u64,
     ) -> Result<Ticket, ClientError> {
-        if acks != Acks::None && self.window.room() == Room::Full {
+        if acks != Acks::None {
+            self.wait_for_room()?;
+        }
+        self.try_submit(transaction, acks, tag)
+    }
+
+    /// Where as much as may be is unanswered, sends what is buffered and waits until the other
+    /// half has taken an answer.
+    ///
+    /// # Errors
+    /// No answer made room in time, or the connection failed.
+    pub fn wait_for_room(&mut self) -> Result<(), ClientError> {
+        if self.window.room() == Room::Full {
             self.flush()?;
             if self.window.wait_for_room(self.wait_max) == Room::Full {
                 let stage = "waiting for answers to make room";
                 return Err(ClientError::TimedOut { stage });
             }
         }
-        self.try_submit(transaction, acks, tag)
+        Ok(())
     }
 
     /// As [`Sender::submit_tagged`], but never waits for room.
@@ -163,10 +175,10 @@ impl Sender {
     /// # Errors
     /// The connection failed.
     pub fn finish(mut self) -> Result<(), ClientError> {
-        self.flush()?;
-        self.stream
-            .shutdown(Shutdown::Write)
-            .map_err(|error| ClientError::from_io("ending", error))
+        // Also where not all could be sent: the node then still answers what it has.
+        let flushed = self.flush();
+        let ended = self.stream.shutdown(Shutdown::Write);
+        flushed.and(ended.map_err(|error| ClientError::from_io("ending", error)))
     }
 
     pub(super) fn buffer_ping(&mut self, token: u64) {

@@ -13,7 +13,7 @@ use std::time::Duration;
 pub enum Address {
     /// `host:port`.
     Tcp(String),
-    /// `unix:/path`.
+    /// `unix:PATH`, or just the path where it starts with `/` or `.`.
     Unix(PathBuf),
 }
 
@@ -26,6 +26,9 @@ impl FromStr for Address {
                 return Err(format!("address '{text}' has no path; allowed: unix:/path"));
             }
             return Ok(Address::Unix(path.into()));
+        }
+        if text.starts_with(['/', '.']) {
+            return Ok(Address::Unix(text.into()));
         }
         let port = text.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
         match port {

@@ -426,6 +426,9 @@ fn an_address_that_is_none_says_what_is_allowed() {
         let address: Address = good.parse().unwrap();
         assert_eq!(address.to_string(), good);
     }
+    for path in ["/run/node.sock", "./node.sock"] {
+        assert_eq!(path.parse(), Ok(Address::Unix(path.into())));
+    }
     for bad in ["", "localhost", "host:99999", "unix:", "host:"] {
         let error = bad.parse::<Address>().unwrap_err();
         assert!(error.contains("allowed: "), "{error}");
