@@ -1,5 +1,11 @@
 //! Exactly once: what makes two submissions the same one.
+//!
+//! Owns: the [`Fingerprint`] of a transaction id and the duplicate [`Window`]. Never does: I/O,
+//! read a clock. Runs on: a core; each core has a window of its own, for the partitions it owns.
 
-/// A 128-bit keyed hash of a transaction id. Two ids share one with probability 2^-128.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Fingerprint(pub u128);
+mod fingerprint;
+mod table;
+mod window;
+
+pub use fingerprint::{Fingerprint, Fingerprinter};
+pub use window::{Entry, Window, WindowFull, WindowOptions};

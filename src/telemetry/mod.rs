@@ -1,1 +1,15 @@
-//! telemetry.
+//! What the engine counts and times.
+//!
+//! Owns: the catalogue of every metric, per-core counters, latency histograms per stage, and the
+//! tracker of stalls. Never does: read a clock, export (the control plane reads and merges).
+//! Runs on: each core writes its own; any thread reads counters.
+
+mod catalogue;
+mod counters;
+mod histograms;
+mod stall;
+
+pub use catalogue::{Counter, Stage, Unit};
+pub use counters::{CounterReader, CounterSnapshot, CounterWriter, counters};
+pub use histograms::{LATENCY_NS_MAX, StageHistograms, Summary};
+pub use stall::{Cycle, StallReport, StallTracker};

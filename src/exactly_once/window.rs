@@ -1,0 +1,332 @@
+//! The duplicate window of one core: which transaction ids were seen lately, and where they lie.
+//!
+//! Owns: one entry per id, bounded by count and by age, all memory taken at creation. Never does:
+//! allocate afterwards, drop an id whose append is under way.
+
+use super::Fingerprint;
+use super::table::{BUCKET_BYTES, NONE, Slot, Table, buckets_for};
+use crate::ids::{Nanos, Offset, PartitionId, UnixMillis};
+
+/// Bounds of a [`Window`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WindowOptions {
+    /// Ids remembered at the most, 1 to 2^31 - 1; must exceed what can be in flight at once.
+    pub entries_max: usize,
+    /// How long an id is remembered after it was stored, in nanoseconds.
+    pub age_max_ns: u64,
+}
+
+/// What the window knows about an id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entry {
+    /// Its append is under way.
+    InFlight {
+        /// The mark of the submission that is being appended.
+        token: u32,
+    },
+    /// It lies in storage.
+    Stored {
+        /// Where.
+        partition: PartitionId,
+        /// At which offset.
+        offset: Offset,
+        /// The record's timestamp.
+        timestamp: UnixMillis,
+    },
+}
+
+/// Every entry is in flight, so none can make room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the duplicate window is full: all {entries_max} entries are in flight")]
+pub struct WindowFull {
+    /// The window's capacity.
+    pub entries_max: usize,
+}
+
+/// Remembers the transaction ids of the last while.
+///
+/// Holds at most [`WindowOptions::entries_max`] ids. Where one more comes, the id that was stored
+/// first goes; an id in flight never goes by itself. [`Window::expire`] drops what is too old, so
+/// an id is found for *at most* the age, rounded up to the next call.
+///
+/// Memory: 56 bytes an entry and 8 bytes a bucket, with 1.33 to 2.67 buckets an entry: 67 to 78
+/// bytes. [`Window::bytes_for`] gives the exact number.
+#[derive(Debug)]
+pub struct Window {
+    table: Table,
+    cells: Box<[Cell]>,
+    /// First of the unused cells, linked through `newer`.
+    free: Slot,
+    /// The stored cells in the order of their storing.
+    oldest: Slot,
+    newest: Slot,
+    len: usize,
+    age_max_ns: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Cell {
+    /// The fingerprint in two halves: as one number it would pad the cell to 64 bytes.
+    fingerprint: [u64; 2],
+    offset: Offset,
+    timestamp: UnixMillis,
+    stored_at: Nanos,
+    /// The token while in flight, the partition once stored.
+    mark: u32,
+    /// Neighbours in the order of storing.
+    older: Slot,
+    newer: Slot,
+    /// Of a cell in use; means nothing in a free one.
+    state: State,
+}
+
+const _: () = assert!(size_of::<Cell>() == 56);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    InFlight,
+    Stored,
+}
+
+impl Cell {
+    #[inline]
+    fn is(&self, fingerprint: Fingerprint) -> bool {
+        self.fingerprint == halves(fingerprint)
+    }
+
+    fn entry(&self) -> Entry {
+        match self.state {
+            State::InFlight => Entry::InFlight { token: self.mark },
+            State::Stored => Entry::Stored {
+                partition: PartitionId(self.mark),
+                offset: self.offset,
+                timestamp: self.timestamp,
+            },
+        }
+    }
+}
+
+#[inline]
+const fn halves(fingerprint: Fingerprint) -> [u64; 2] {
+    [fingerprint.0 as u64, (fingerprint.0 >> 64) as u64]
+}
+
+#[inline]
+const fn whole(halves: [u64; 2]) -> Fingerprint {
+    Fingerprint(halves[0] as u128 | (halves[1] as u128) << 64)
+}
+
+impl Window {
+    /// Takes all memory that the window will ever use.
+    ///
+    /// # Panics
+    /// `entries_max` is 0 or above 2^31 - 1: the caller validates its configuration first.
+    pub fn new(options: WindowOptions) -> Window {
+        let entries_max = options.entries_max;
+        assert!(
+            (1..=i32::MAX as usize).contains(&entries_max),
+            "entries_max {entries_max} is out of range"
+        );
+        let cells = (1..=entries_max)
+            .map(|next| Cell {
+                fingerprint: [0; 2],
+                offset: Offset::ZERO,
+                timestamp: UnixMillis(0),
+                stored_at: Nanos(0),
+                mark: 0,
+                older: NONE,
+                // The range was checked above, so the number fits.
+                newer: if next == entries_max {
+                    NONE
+                } else {
+                    next as Slot
+                },
+                state: State::InFlight,
+            })
+            .collect();
+        Window {
+            table: Table::new(entries_max),
+            cells,
+            free: 0,
+            oldest: NONE,
+            newest: NONE,
+            len: 0,
+            age_max_ns: options.age_max_ns,
+        }
+    }
+
+    /// Bytes that a window of this many entries takes.
+    pub const fn bytes_for(entries_max: usize) -> usize {
+        entries_max * size_of::<Cell>() + buckets_for(entries_max) * BUCKET_BYTES
+    }
+
+    /// Bytes that this window takes.
+    pub fn bytes(&self) -> usize {
+        Self::bytes_for(self.cells.len())
+    }
+
+    /// Ids remembered now.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether no id is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Ids remembered at the most.
+    pub fn capacity(&self) -> usize {
+        self.cells.len()
+    }
+
+    /// What is known about an id.
+    #[inline]
+    pub fn get(&self, fingerprint: Fingerprint) -> Option<Entry> {
+        self.find(fingerprint).map(|slot| self.cell(slot).entry())
+    }
+
+    /// Notes that the append of an id begins. Where the id is known already, nothing changes and
+    /// its entry comes back; `None` means that it was new.
+    ///
+    /// # Errors
+    /// All entries are in flight; nothing changed.
+    #[inline]
+    pub fn insert_in_flight(
+        &mut self,
+        fingerprint: Fingerprint,
+        token: u32,
+    ) -> Result<Option<Entry>, WindowFull> {
+        if let Some(entry) = self.get(fingerprint) {
+            return Ok(Some(entry));
+        }
+        let slot = self.take_cell(fingerprint)?;
+        let cell = self.cell_mut(slot);
+        cell.mark = token;
+        cell.state = State::InFlight;
+        Ok(None)
+    }
+
+    /// Notes that an id lies in storage, whether its append was noted before or not. The first
+    /// one wins: where the id is stored already, nothing changes. Returns what is there now.
+    ///
+    /// `now` should not lie before that of earlier calls: entries expire in the order of the calls.
+    ///
+    /// # Errors
+    /// The id is new and all entries are in flight; nothing changed.
+    #[inline]
+    pub fn store(
+        &mut self,
+        fingerprint: Fingerprint,
+        partition: PartitionId,
+        offset: Offset,
+        timestamp: UnixMillis,
+        now: Nanos,
+    ) -> Result<Entry, WindowFull> {
+        let slot = match self.find(fingerprint) {
+            Some(slot) if self.cell(slot).state == State::Stored => {
+                return Ok(self.cell(slot).entry());
+            }
+            Some(slot) => slot,
+            None => self.take_cell(fingerprint)?,
+        };
+        let older = std::mem::replace(&mut self.newest, slot);
+        let cell = self.cell_mut(slot);
+        cell.offset = offset;
+        cell.timestamp = timestamp;
+        cell.stored_at = now;
+        cell.mark = partition.0;
+        cell.state = State::Stored;
+        cell.older = older;
+        cell.newer = NONE;
+        let entry = cell.entry();
+        if older == NONE {
+            self.oldest = slot;
+        } else {
+            self.cell_mut(older).newer = slot;
+        }
+        Ok(entry)
+    }
+
+    /// Drops an id, in flight or stored, if it is there: its append failed.
+    pub fn forget(&mut self, fingerprint: Fingerprint) {
+        if let Some(slot) = self.find(fingerprint) {
+            self.drop_cell(slot);
+        }
+    }
+
+    /// Drops stored ids that are older than the window's age, oldest first, at most `budget` of
+    /// them. Returns how many.
+    pub fn expire(&mut self, now: Nanos, budget: usize) -> usize {
+        let mut dropped = 0;
+        while dropped < budget
+            && self.oldest != NONE
+            && now.since(self.cell(self.oldest).stored_at) > self.age_max_ns
+        {
+            self.drop_cell(self.oldest);
+            dropped += 1;
+        }
+        dropped
+    }
+
+    #[inline]
+    fn find(&self, fingerprint: Fingerprint) -> Option<Slot> {
+        self.table
+            .find(fingerprint, |slot| self.cell(slot).is(fingerprint))
+    }
+
+    #[inline]
+    fn cell(&self, slot: Slot) -> &Cell {
+        &self.cells[slot as usize]
+    }
+
+    #[inline]
+    fn cell_mut(&mut self, slot: Slot) -> &mut Cell {
+        &mut self.cells[slot as usize]
+    }
+
+    /// A cell for a new id, entered in the table; the caller sets its state. Drops the id that was
+    /// stored first where no cell is free.
+    fn take_cell(&mut self, fingerprint: Fingerprint) -> Result<Slot, WindowFull> {
+        if self.free == NONE {
+            if self.oldest == NONE {
+                return Err(WindowFull {
+                    entries_max: self.cells.len(),
+                });
+            }
+            self.drop_cell(self.oldest);
+        }
+        let slot = self.free;
+        self.free = self.cell(slot).newer;
+        self.cell_mut(slot).fingerprint = halves(fingerprint);
+        self.table.insert(fingerprint, slot);
+        self.len += 1;
+        Ok(slot)
+    }
+
+    fn drop_cell(&mut self, slot: Slot) {
+        let Cell {
+            fingerprint,
+            older,
+            newer,
+            state,
+            ..
+        } = *self.cell(slot);
+        self.table.remove(whole(fingerprint), slot);
+        if state == State::Stored {
+            match older {
+                NONE => self.oldest = newer,
+                _ => self.cell_mut(older).newer = newer,
+            }
+            match newer {
+                NONE => self.newest = older,
+                _ => self.cell_mut(newer).older = older,
+            }
+        }
+        let free = std::mem::replace(&mut self.free, slot);
+        let cell = self.cell_mut(slot);
+        cell.older = NONE;
+        cell.newer = free;
+        self.len -= 1;
+    }
+}

@@ -1,0 +1,213 @@
+//! Every metric there is, with its name, unit and meaning.
+//!
+//! Closed enums, so that a misspelt metric does not compile. Names are final: what reads them
+//! outside breaks when one changes.
+
+/// What a metric's number counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Transactions.
+    Transactions,
+    /// Records of the log.
+    Records,
+    /// Bytes.
+    Bytes,
+    /// Messages between cores.
+    Messages,
+    /// Frames of the log: what one write makes durable.
+    Frames,
+    /// Occurrences.
+    Events,
+    /// Duty cycles.
+    Cycles,
+    /// Nanoseconds.
+    Nanoseconds,
+}
+
+impl Unit {
+    /// The unit as it is shown.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Unit::Transactions => "transactions",
+            Unit::Records => "records",
+            Unit::Bytes => "bytes",
+            Unit::Messages => "messages",
+            Unit::Frames => "frames",
+            Unit::Events => "events",
+            Unit::Cycles => "cycles",
+            Unit::Nanoseconds => "nanoseconds",
+        }
+    }
+}
+
+/// Writes an enum together with its list and its descriptions, so that none of them can be
+/// forgotten.
+macro_rules! catalogue {
+    (
+        $(#[$doc:meta])*
+        $metric:ident {
+            $($variant:ident = $name:literal, $unit:ident, $meaning:literal;)+
+        }
+    ) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum $metric {
+            $(#[doc = $meaning] $variant,)+
+        }
+
+        impl $metric {
+            /// All of them, in the order of the catalogue.
+            pub const ALL: [$metric; [$($metric::$variant),+].len()] = [$($metric::$variant),+];
+
+            /// How many there are.
+            pub const COUNT: usize = Self::ALL.len();
+
+            /// Place in the catalogue, dense from 0.
+            #[inline]
+            pub const fn index(self) -> usize {
+                self as usize
+            }
+
+            /// The name under which it is shown.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $($metric::$variant => $name,)+
+                }
+            }
+
+            /// What its number counts.
+            pub const fn unit(self) -> Unit {
+                match self {
+                    $($metric::$variant => Unit::$unit,)+
+                }
+            }
+
+            /// What it means, in a sentence.
+            pub const fn meaning(self) -> &'static str {
+                match self {
+                    $($metric::$variant => $meaning,)+
+                }
+            }
+        }
+    };
+}
+
+catalogue! {
+    /// A number that only grows, one per core.
+    Counter {
+        Submitted = "submitted", Transactions,
+            "Transactions taken in on this core, from the gateway, a file or a program.";
+        SubmittedBytes = "submitted_bytes", Bytes,
+            "Encoded bytes of the transactions taken in.";
+        Rejected = "rejected", Transactions,
+            "Submissions refused with an error: malformed or out of bounds.";
+        Duplicates = "duplicates", Transactions,
+            "Submissions answered with the receipt of the first submission of the same id.";
+        AckedNone = "acked_none", Transactions,
+            "Transactions sent under acks = none: no receipt was promised.";
+        AckedLeader = "acked_leader", Transactions,
+            "Receipts given when the transaction was appended.";
+        AckedAll = "acked_all", Transactions,
+            "Receipts given when the transaction was durable.";
+        Failed = "failed", Transactions,
+            "Transactions taken in that could not be made durable.";
+        Processed = "processed", Transactions,
+            "Transactions that the handler accepted and whose position is committed.";
+        ProcessedDuplicates = "processed_duplicates", Transactions,
+            "Records skipped in processing because their id had been processed before.";
+        Retried = "retried", Transactions,
+            "Times that the handler asked for a transaction again later.";
+        DeadLettered = "dead_lettered", Transactions,
+            "Records sent to the dead letter topic with the reason.";
+        HandlerPanics = "handler_panics", Events,
+            "Panics of the handler; each one also counts as dead_lettered.";
+        RecordsAppended = "records_appended", Records,
+            "Records appended to this core's stripes.";
+        FramesWritten = "frames_written", Frames,
+            "Frames written and synced.";
+        BytesWritten = "bytes_written", Bytes,
+            "Bytes written to this core's stripes, padding included.";
+        WindowFull = "window_full", Events,
+            "Submissions put off because the duplicate window held nothing but work in flight.";
+        BackPressure = "back_pressure", Events,
+            "Times that intake stopped because a bound further on was reached.";
+        StorageFull = "storage_full", Events,
+            "Offers that storage refused for lack of a buffer or of space.";
+        MeshSent = "mesh_sent", Messages,
+            "Messages handed to another core.";
+        MeshReceived = "mesh_received", Messages,
+            "Messages taken from another core.";
+        MeshFull = "mesh_full", Events,
+            "Times that a ring to another core was full.";
+        Connections = "connections", Events,
+            "Connections accepted by the gateway.";
+        Cycles = "cycles", Cycles,
+            "Duty cycles run.";
+        BusyCycles = "busy_cycles", Cycles,
+            "Duty cycles that found work.";
+        Stalls = "stalls", Cycles,
+            "Duty cycles that took longer than the stall threshold.";
+        Parks = "parks", Events,
+            "Times that the core went to sleep because it had nothing to do.";
+    }
+}
+
+catalogue! {
+    /// A span of a transaction's way that is timed, in one histogram per core.
+    Stage {
+        Produce = "produce", Nanoseconds,
+            "From intake, or the intended time of sending, to the acknowledgement.";
+        Consume = "consume", Nanoseconds,
+            "From visible to a consumer to the handler's call.";
+        EndToEnd = "end_to_end", Nanoseconds,
+            "From intake, or the intended time of sending, to the end of processing.";
+        Intake = "intake", Nanoseconds,
+            "From the bytes' arrival to the end of decoding and routing.";
+        Hop = "hop", Nanoseconds,
+            "From a core's push onto a ring to the other core's pop.";
+        Commit = "commit", Nanoseconds,
+            "From append to durable.";
+        Process = "process", Nanoseconds,
+            "One batch in the handler, commit included.";
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    fn check<M: Copy>(metrics: &[M], name: fn(M) -> &'static str, meaning: fn(M) -> &'static str) {
+        let mut names = HashSet::new();
+        let mut meanings = HashSet::new();
+        for &metric in metrics {
+            let name = name(metric);
+            assert!(names.insert(name), "{name} names two metrics");
+            assert!(
+                !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
+                "{name} is not in snake case"
+            );
+            let meaning = meaning(metric);
+            assert!(meaning.len() > 10 && meaning.ends_with('.'), "{name}");
+            assert!(meanings.insert(meaning), "{name} has another's meaning");
+        }
+    }
+
+    #[test]
+    fn every_metric_has_a_name_of_its_own_and_a_meaning() {
+        check(&Counter::ALL, Counter::name, Counter::meaning);
+        check(&Stage::ALL, Stage::name, Stage::meaning);
+    }
+
+    #[test]
+    fn the_index_of_a_metric_is_its_place_in_the_catalogue() {
+        for (place, counter) in Counter::ALL.into_iter().enumerate() {
+            assert_eq!(counter.index(), place);
+        }
+        for (place, stage) in Stage::ALL.into_iter().enumerate() {
+            assert_eq!(stage.index(), place);
+        }
+    }
+}
