@@ -10,8 +10,11 @@
 //! of the embedded log. A core owns one or more lanes, numbered from 0 on that core.
 
 mod outputs;
+mod partitioner;
 
 pub use outputs::{Mark, OutputRecord, OutputRecords, Outputs, OutputsFull, StateChanges};
+
+pub use partitioner::positive_murmur2;
 
 use bytes::Bytes;
 

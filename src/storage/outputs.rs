@@ -12,6 +12,7 @@ pub struct Outputs {
     records: Vec<RecordSpan>,
     state: Vec<StateSpan>,
     bytes_max: usize,
+    overflowed: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -94,7 +95,13 @@ impl Outputs {
             records: Vec::with_capacity(256),
             state: Vec::with_capacity(64),
             bytes_max,
+            overflowed: false,
         }
+    }
+
+    /// Whether something was refused since the last [`Outputs::rewind`] or [`Outputs::clear`].
+    pub fn overflowed(&self) -> bool {
+        self.overflowed
     }
 
     /// Puts out a record.
@@ -197,6 +204,7 @@ impl Outputs {
         self.bytes.truncate(mark.bytes);
         self.records.truncate(mark.records);
         self.state.truncate(mark.state);
+        self.overflowed = false;
     }
 
     /// Drops everything, keeps the memory.
@@ -208,9 +216,10 @@ impl Outputs {
         });
     }
 
-    fn check_room(&self, more: usize) -> Result<(), OutputsFull> {
+    fn check_room(&mut self, more: usize) -> Result<(), OutputsFull> {
         let bytes = self.stored_bytes_max() + more + ENTRY_OVERHEAD_BYTES;
         if bytes > self.bytes_max {
+            self.overflowed = true;
             return Err(OutputsFull {
                 bytes,
                 bytes_max: self.bytes_max,

@@ -1,0 +1,182 @@
+//! The duty cycle: bounded work from each source, in a fixed order, on one screen.
+
+use crate::clock::Now;
+use crate::ids::Nanos;
+use crate::storage::{Consumer, Producer};
+use crate::telemetry::{Counter, Cycle};
+
+use super::command::{Command, CoreReport};
+use super::core::{Core, Flow};
+use super::handler::HandlerFactory;
+use super::intake::{Admission, Surroundings};
+use super::status::Phase;
+
+impl<S: Producer + Consumer, F: HandlerFactory> Core<S, F> {
+    /// One pass. Returns the amount of work done; 0 means that nothing was there to do.
+    ///
+    /// What is durable is answered first, so that submitters go on while the rest runs; what is
+    /// processed and what is taken in then share the next group.
+    pub fn run_once(&mut self, now: Now) -> usize {
+        if self.stalls.start_cycle(now.mono) == Cycle::Stalled {
+            self.counters.increment(Counter::Stalls);
+        }
+        let mut work = self.obey();
+        work += self.outbox.turn(self.options.endpoints);
+        work += self.poll_storage(now);
+        work += self.process.turn(
+            now,
+            self.options.batches_per_cycle,
+            &mut self.storage,
+            &mut self.produce,
+            &mut self.counters,
+        );
+        work += self.take_in();
+        work += self.flush_storage(now);
+        self.intake.requests.ring();
+        self.outbox.ring();
+        self.gate.wake_writers();
+        self.publish(now, work);
+        work
+    }
+
+    /// Whether the loop goes on.
+    pub fn flow(&self) -> Flow {
+        self.flow
+    }
+
+    /// Whether reads or writes are under way, or something waits for storage's room.
+    pub fn awaits_kernel(&self) -> bool {
+        self.storage.is_busy() || self.intake.is_holding() || self.process.is_holding()
+    }
+
+    /// Whether anything for this core arrived since the cycle. Looked at once more between the
+    /// announcement of sleep and sleep itself.
+    pub fn has_mail(&self) -> bool {
+        self.intake.requests.has_mail()
+            || self.outbox.has_mail()
+            || !self.commands.is_empty()
+            || self.gate.has_inbound()
+    }
+
+    /// This core's doorbell.
+    pub fn bell(&self) -> &crate::mesh::Doorbell {
+        self.intake.requests.bell()
+    }
+
+    /// When the core must run again even if nobody rings.
+    pub fn next_wake(&self) -> Option<Nanos> {
+        self.process.next_wake()
+    }
+
+    /// Notes that the core sleeps, so that the time is not taken for a stall.
+    pub fn note_park(&mut self) {
+        self.stalls.park();
+        self.counters.increment(Counter::Parks);
+    }
+
+    fn obey(&mut self) -> usize {
+        let mut work = 0;
+        while let Some(command) = self.commands.pop() {
+            work += 1;
+            match command {
+                Command::Drain => {
+                    self.intake.admission = Admission::Closed;
+                    self.status.set_phase(Phase::Draining);
+                }
+                Command::Stop => self.flow = Flow::Stop,
+                Command::Report(to) => {
+                    // Nobody waits any more: then the report is not needed.
+                    let _ = to.try_send(self.report());
+                }
+            }
+        }
+        work
+    }
+
+    fn poll_storage(&mut self, now: Now) -> usize {
+        let Core {
+            storage,
+            produce,
+            outbox,
+            counters,
+            ..
+        } = self;
+        storage.poll(now, &mut |event| {
+            produce.on_event(event, now, outbox, counters)
+        })
+    }
+
+    fn flush_storage(&mut self, now: Now) -> usize {
+        let Core {
+            storage,
+            produce,
+            outbox,
+            counters,
+            ..
+        } = self;
+        storage.flush(now, &mut |event| {
+            produce.on_event(event, now, outbox, counters)
+        })
+    }
+
+    fn take_in(&mut self) -> usize {
+        let Core {
+            storage,
+            produce,
+            outbox,
+            counters,
+            intake,
+            gate,
+            ..
+        } = self;
+        let mut around = Surroundings {
+            storage,
+            produce,
+            outbox,
+            counters,
+        };
+        intake.from_cores(&mut around) + intake.from_here(gate, &mut around)
+    }
+
+    /// Tells control how the core stands.
+    fn publish(&mut self, now: Now, work: usize) {
+        self.counters.increment(Counter::Cycles);
+        if work > 0 {
+            self.counters.increment(Counter::BusyCycles);
+        }
+        // A few ids each cycle keep the window's age bound without ever taking long.
+        self.produce.window.expire(now.mono, 64);
+        let held = usize::from(self.intake.is_holding()) + usize::from(self.process.is_holding());
+        let unanswered = usize::from(!self.outbox.is_empty());
+        let busy = usize::from(self.storage.is_busy()) + usize::from(self.has_mail());
+        let in_flight = self.produce.pending.len() + held + unanswered + busy;
+        let backlog = match self.process.halted() {
+            // What will not be processed any more is nothing to wait for.
+            Some(_) => 0,
+            None => self.storage.backlog(),
+        };
+        self.status.set_load(in_flight as u64, backlog);
+        if let Some(reason) = self.process.halted() {
+            self.status.fail_once(reason);
+        }
+        if let Some(error) = self.storage.error() {
+            self.status.fail_once(&error.to_string());
+        }
+    }
+
+    fn report(&self) -> CoreReport {
+        let state = (0..self.storage.lanes())
+            .map(|lane| {
+                let mut pairs = Vec::new();
+                self.storage.state(lane, &mut |key, value| {
+                    pairs.push((key.to_vec(), value.to_vec()));
+                });
+                pairs
+            })
+            .collect();
+        CoreReport {
+            histograms: self.produce.histograms.clone(),
+            state,
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! Where connections and the duty cycle of one core meet.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::task::Waker;
+
+use bytes::Bytes;
+
+use crate::frame::{Correlation, ErrorCode, Receipt, Rejected};
+use crate::ids::{Acks, Nanos};
+use crate::mesh::EndpointId;
+
+use super::super::message::{Answer, Inbound, Reply, ReplyTo};
+
+/// Bounds of one core's connections.
+#[derive(Debug, Clone, Copy)]
+pub struct GateOptions {
+    /// This core's endpoint.
+    pub endpoint: EndpointId,
+    /// Connections at once.
+    pub connections_max: usize,
+    /// Transactions of one connection without an answer.
+    pub in_flight_max: u32,
+    /// Transactions decoded from frames and not yet taken by the duty cycle.
+    pub intake_max: usize,
+    /// Longest frame that is read, in bytes.
+    pub frame_bytes_max: usize,
+    /// The node's number, told to clients.
+    pub node_id: u32,
+}
+
+/// Something on the same core happened; wakes the duty cycle where it waits.
+#[derive(Debug, Default)]
+pub struct LocalEvent {
+    happened: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl LocalEvent {
+    /// It happened.
+    pub fn notify(&self) {
+        self.happened.set(true);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Whether it happened since the last call. If not, `waker` is woken when it does.
+    pub fn take_or_wait(&self, waker: &Waker) -> bool {
+        if self.happened.take() {
+            return true;
+        }
+        self.waker.replace(Some(waker.clone()));
+        false
+    }
+}
+
+/// A place for a connection.
+#[derive(Debug, Default)]
+struct Place {
+    /// Counts the connections that were in this place, so that an answer for an earlier one is
+    /// not given to a later one.
+    generation: u32,
+    open: bool,
+    in_flight: u32,
+    /// Encoded answers that the connection's task has not taken yet.
+    out: Vec<u8>,
+    dirty: bool,
+    task: Option<Waker>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    places: Vec<Place>,
+    free: Vec<u32>,
+    open: usize,
+    intake: VecDeque<Inbound>,
+    /// Places whose task must be woken at the end of the cycle.
+    dirty: Vec<u32>,
+    /// Tasks that wait for room in `intake`.
+    blocked: Vec<Waker>,
+    closing: bool,
+    closing_tasks: Vec<Waker>,
+}
+
+/// The meeting point.
+#[derive(Debug)]
+pub struct Gate {
+    options: GateOptions,
+    state: RefCell<State>,
+    event: Rc<LocalEvent>,
+}
+
+/// A connection's place at the gate; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Seat {
+    gate: Rc<Gate>,
+    place: u32,
+    generation: u32,
+}
+
+/// What became of a frame's transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admitted {
+    /// Taken; an answer will come if one was asked for.
+    Taken,
+    /// More is in flight on this connection than it may: answered at once.
+    Overloaded,
+    /// No room now: the task is woken when there is.
+    Blocked,
+}
+
+impl Gate {
+    /// An empty gate. `event` wakes the core's duty cycle.
+    pub fn new(options: GateOptions, event: Rc<LocalEvent>) -> Gate {
+        let state = State {
+            intake: VecDeque::with_capacity(options.intake_max),
+            ..State::default()
+        };
+        Gate {
+            options,
+            state: RefCell::new(state),
+            event,
+        }
+    }
+
+    /// The bounds.
+    pub fn options(&self) -> &GateOptions {
+        &self.options
+    }
+
+    /// The next transaction that a connection brought.
+    pub fn next_inbound(&self) -> Option<Inbound> {
+        let mut state = self.state.borrow_mut();
+        let inbound = state.intake.pop_front()?;
+        for waker in state.blocked.drain(..) {
+            waker.wake();
+        }
+        Some(inbound)
+    }
+
+    /// Whether connections brought transactions that were not taken yet.
+    pub fn has_inbound(&self) -> bool {
+        !self.state.borrow().intake.is_empty()
+    }
+
+    /// Leaves an answer for its connection; one that has gone gets none.
+    pub fn deliver(&self, reply: &Reply) {
+        let mut state = self.state.borrow_mut();
+        let Some(place) = state.places.get_mut(reply.to.connection as usize) else {
+            return;
+        };
+        if !place.open || place.generation != reply.to.generation {
+            return;
+        }
+        place.in_flight -= 1;
+        encode(reply, &mut place.out);
+        if !place.dirty {
+            place.dirty = true;
+            state.dirty.push(reply.to.connection);
+        }
+    }
+
+    /// Wakes the tasks of the connections that have answers to write.
+    pub fn wake_writers(&self) {
+        let mut state = self.state.borrow_mut();
+        let State { dirty, places, .. } = &mut *state;
+        for number in dirty.drain(..) {
+            let place = &mut places[number as usize];
+            place.dirty = false;
+            if let Some(waker) = place.task.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Connections that are open.
+    pub fn connections(&self) -> usize {
+        self.state.borrow().open
+    }
+
+    /// Tells every connection that the node stops; each says goodbye once its answers are out.
+    pub fn close(&self) {
+        let mut state = self.state.borrow_mut();
+        state.closing = true;
+        for waker in state.closing_tasks.drain(..) {
+            waker.wake();
+        }
+        for place in &mut state.places {
+            if let Some(waker) = place.task.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Whether [`Gate::close`] was called; if not, `waker` is woken when it is.
+    pub(super) fn closing_or_wait(&self, waker: &Waker) -> bool {
+        let mut state = self.state.borrow_mut();
+        if !state.closing {
+            state.closing_tasks.push(waker.clone());
+        }
+        state.closing
+    }
+
+    /// Takes a place for a new connection; `None` where all are taken.
+    pub(super) fn sit(self: &Rc<Gate>) -> Option<Seat> {
+        let mut state = self.state.borrow_mut();
+        if state.open >= self.options.connections_max {
+            return None;
+        }
+        let number = state.free.pop().unwrap_or_else(|| {
+            state.places.push(Place::default());
+            (state.places.len() - 1) as u32
+        });
+        state.open += 1;
+        let place = &mut state.places[number as usize];
+        place.open = true;
+        place.in_flight = 0;
+        place.out.clear();
+        Some(Seat {
+            gate: Rc::clone(self),
+            place: number,
+            generation: place.generation,
+        })
+    }
+}
+
+impl Seat {
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// Hands a frame's transaction to the duty cycle.
+    pub fn admit(
+        &self,
+        body: impl FnOnce() -> Bytes,
+        correlation: Correlation,
+        acks: Acks,
+        taken: Nanos,
+        waker: &Waker,
+    ) -> Admitted {
+        let mut state = self.gate.state.borrow_mut();
+        if state.intake.len() >= self.gate.options.intake_max {
+            state.blocked.push(waker.clone());
+            return Admitted::Blocked;
+        }
+        let place = &mut state.places[self.place as usize];
+        let reply_to = ReplyTo {
+            endpoint: self.gate.options.endpoint,
+            connection: self.place,
+            generation: self.generation,
+            correlation,
+        };
+        if acks != Acks::None {
+            if place.in_flight >= self.gate.options.in_flight_max {
+                let answer = Answer::Rejected(ErrorCode::Overloaded);
+                encode(
+                    &Reply {
+                        to: reply_to,
+                        answer,
+                    },
+                    &mut place.out,
+                );
+                return Admitted::Overloaded;
+            }
+            place.in_flight += 1;
+        }
+        state.intake.push_back(Inbound {
+            body: body(),
+            reply_to,
+            acks,
+            taken,
+        });
+        drop(state);
+        self.gate.event.notify();
+        Admitted::Taken
+    }
+
+    /// Moves the encoded answers to the end of `out`, and leaves `waker` to be woken by the next
+    /// ones.
+    pub fn take_answers(&self, out: &mut Vec<u8>, waker: &Waker) {
+        let mut state = self.gate.state.borrow_mut();
+        let place = &mut state.places[self.place as usize];
+        out.append(&mut place.out);
+        place.task = Some(waker.clone());
+    }
+
+    /// Transactions without an answer.
+    pub fn in_flight(&self) -> u32 {
+        self.gate.state.borrow().places[self.place as usize].in_flight
+    }
+
+    /// Whether the node stops.
+    pub fn is_closing(&self) -> bool {
+        self.gate.state.borrow().closing
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut state = self.gate.state.borrow_mut();
+        let place = &mut state.places[self.place as usize];
+        place.open = false;
+        place.generation = place.generation.wrapping_add(1);
+        place.task = None;
+        place.out = Vec::new();
+        state.open -= 1;
+        state.free.push(self.place);
+    }
+}
+
+fn encode(reply: &Reply, out: &mut Vec<u8>) {
+    let correlation = reply.to.correlation;
+    match reply.answer {
+        Answer::Stored(stored) => {
+            let receipt = Receipt {
+                correlation,
+                shard: stored.shard,
+                partition: stored.partition,
+                offset: stored.offset,
+                timestamp: stored.timestamp,
+                acks: stored.acks,
+                submission: stored.submission,
+            };
+            out.extend_from_slice(&receipt.encode());
+        }
+        Answer::Rejected(code) => {
+            Rejected {
+                correlation,
+                code,
+                message: code.name(),
+            }
+            .encode(out);
+        }
+    }
+}

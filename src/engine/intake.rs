@@ -1,0 +1,215 @@
+//! Frames and rings to routed transactions, in bounded batches.
+//!
+//! Two kinds of sources, held apart so that no circle of waiting cores can form: what other cores
+//! have routed here waits only for this core's storage; what came in here may also wait for
+//! another core's ring.
+
+use std::sync::Arc;
+
+use crate::frame::ErrorCode;
+use crate::mesh::{EndpointId, Port, Take};
+use crate::storage::Producer;
+use crate::telemetry::{Counter, CounterWriter};
+use crate::transaction::codec;
+
+use super::gateway::Gate;
+use super::message::{Answer, Inbound, Request, Routed};
+use super::produce::{Accepted, Produce};
+use super::reply::Outbox;
+use super::route::RouteTable;
+
+/// Whether new transactions are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// Yes.
+    Open,
+    /// No: they are answered with [`ErrorCode::ShuttingDown`].
+    Closed,
+}
+
+/// The taking-in side of a core.
+pub(super) struct Intake {
+    pub requests: Port<Request>,
+    pub table: Arc<RouteTable>,
+    /// Cores of the node; the endpoints after them are ports.
+    pub cores: u16,
+    pub endpoints: u16,
+    pub payload_bytes_max: usize,
+    /// Transactions taken from each kind of source per cycle.
+    pub budget: usize,
+    /// Taken from another core, but storage was full.
+    pub held_routed: Option<Routed>,
+    /// Taken in here, but the way on was full.
+    pub held_local: Option<Routed>,
+    pub admission: Admission,
+}
+
+/// What intake works on besides its own parts.
+pub(super) struct Surroundings<'a, S> {
+    pub storage: &'a mut S,
+    pub produce: &'a mut Produce,
+    pub outbox: &'a mut Outbox,
+    pub counters: &'a mut CounterWriter,
+}
+
+impl Intake {
+    /// Takes what other cores have routed here. Returns the amount of work done.
+    pub fn from_cores<S: Producer>(&mut self, around: &mut Surroundings<'_, S>) -> usize {
+        let mut work = 0;
+        if let Some(routed) = self.held_routed.take() {
+            self.held_routed = around.accept(routed);
+            if self.held_routed.is_some() {
+                return 0;
+            }
+            work += 1;
+        }
+        let budget = self.budget.min(around.room());
+        let mut held = None;
+        work += self.requests.poll(0..self.cores, budget, |_, request| {
+            around.counters.increment(Counter::MeshReceived);
+            let Request::Routed(routed) = request else {
+                unreachable!("cores route before they send");
+            };
+            held = around.accept(routed);
+            if held.is_some() {
+                Take::Stop
+            } else {
+                Take::More
+            }
+        });
+        self.held_routed = held;
+        work
+    }
+
+    /// Takes what came in on this core's connections and from ports, and routes it. Returns the
+    /// amount of work done.
+    pub fn from_here<S: Producer>(
+        &mut self,
+        gate: &Gate,
+        around: &mut Surroundings<'_, S>,
+    ) -> usize {
+        let mut work = 0;
+        if let Some(routed) = self.held_local.take() {
+            self.held_local = self.forward(routed, around);
+            if self.held_local.is_some() {
+                return 0;
+            }
+            work += 1;
+        }
+        let mut left = self.budget.min(around.room());
+        while left > 0 && self.held_local.is_none() {
+            let Some(inbound) = gate.next_inbound().or_else(|| self.from_port()) else {
+                break;
+            };
+            self.held_local = self.take_in(inbound, around);
+            left -= 1;
+            work += 1;
+        }
+        if self.held_local.is_some() || left == 0 {
+            around.counters.increment(Counter::BackPressure);
+        }
+        work
+    }
+
+    fn from_port(&mut self) -> Option<Inbound> {
+        let mut found = None;
+        self.requests
+            .poll(self.cores..self.endpoints, 1, |_, request| {
+                let Request::Inbound(inbound) = request else {
+                    unreachable!("only cores route");
+                };
+                found = Some(inbound);
+                Take::Stop
+            });
+        found
+    }
+
+    /// Decodes and routes one transaction. Returns it if its way is full.
+    fn take_in<S: Producer>(
+        &mut self,
+        inbound: Inbound,
+        around: &mut Surroundings<'_, S>,
+    ) -> Option<Routed> {
+        let refused = match self.admission {
+            Admission::Closed => Err(ErrorCode::ShuttingDown),
+            Admission::Open => codec::decode_bounded(&inbound.body, self.payload_bytes_max)
+                .map_err(|error| ErrorCode::from(&error)),
+        };
+        match refused {
+            Ok(transaction) => {
+                around.counters.increment(Counter::Submitted);
+                around
+                    .counters
+                    .add(Counter::SubmittedBytes, inbound.body.len() as u64);
+                let key = codec::key_range(&transaction);
+                let destination = self
+                    .table
+                    .route(transaction.client_location, transaction.id);
+                self.forward(
+                    Routed {
+                        inbound,
+                        key,
+                        destination,
+                    },
+                    around,
+                )
+            }
+            Err(code) => {
+                around.counters.increment(Counter::Rejected);
+                around.outbox.send(inbound.reply_to, Answer::Rejected(code));
+                None
+            }
+        }
+    }
+
+    /// Hands a transaction to the owner of its partition. Returns it if the way is full.
+    fn forward<S: Producer>(
+        &mut self,
+        routed: Routed,
+        around: &mut Surroundings<'_, S>,
+    ) -> Option<Routed> {
+        let owner: EndpointId = self.table.owner(routed.destination.partition);
+        if owner == self.requests.me() {
+            if around.room() == 0 {
+                return Some(routed);
+            }
+            return around.accept(routed);
+        }
+        match self.requests.send(owner, Request::Routed(routed)) {
+            Ok(()) => {
+                around.counters.increment(Counter::MeshSent);
+                None
+            }
+            Err(Request::Routed(routed)) => {
+                around.counters.increment(Counter::MeshFull);
+                Some(routed)
+            }
+            Err(Request::Inbound(_)) => unreachable!("a routed request was sent"),
+        }
+    }
+
+    /// Whether a transaction waits for its way on.
+    pub fn is_holding(&self) -> bool {
+        self.held_routed.is_some() || self.held_local.is_some()
+    }
+}
+
+impl<S: Producer> Surroundings<'_, S> {
+    /// How many more transactions can be in flight and answered.
+    fn room(&self) -> usize {
+        self.produce.pending.room().min(self.outbox.room())
+    }
+
+    fn accept(&mut self, routed: Routed) -> Option<Routed> {
+        if self.room() == 0 {
+            return Some(routed);
+        }
+        match self
+            .produce
+            .accept(routed, self.storage, self.outbox, self.counters)
+        {
+            Accepted::Done => None,
+            Accepted::Later(routed) => Some(routed),
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Transactions taken in by this core and not yet durable: a slab of fixed size.
+
+use crate::exactly_once::Fingerprint;
+use crate::ids::{Acks, Nanos, Offset, UnixMillis};
+
+use super::message::{Destination, ReplyTo};
+
+/// No slot.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// One submission that waits for its record.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waiter {
+    pub reply_to: ReplyTo,
+    pub acks: Acks,
+    pub taken: Nanos,
+}
+
+/// What is known of a slot.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slot {
+    pub waiter: Waiter,
+    pub destination: Destination,
+    pub fingerprint: Fingerprint,
+    /// Offset and timestamp once the record is appended.
+    pub appended: Option<(Offset, UnixMillis)>,
+    /// When it was appended.
+    pub appended_at: Nanos,
+    /// In a slot in use: the next submission of the same id that waits for this record. In a free
+    /// slot: the next free one.
+    pub next: u32,
+}
+
+/// Slots by token. Its size bounds what one core has in flight.
+#[derive(Debug)]
+pub(super) struct Pending {
+    slots: Vec<Slot>,
+    free: u32,
+    used: usize,
+    capacity: usize,
+}
+
+impl Pending {
+    pub fn new(capacity: usize) -> Pending {
+        assert!(capacity < NONE as usize, "tokens are 32-bit numbers");
+        Pending {
+            slots: Vec::with_capacity(capacity),
+            free: NONE,
+            used: 0,
+            capacity,
+        }
+    }
+
+    /// Free slots.
+    pub fn room(&self) -> usize {
+        self.capacity - self.used
+    }
+
+    /// Slots in use.
+    pub fn len(&self) -> usize {
+        self.used
+    }
+
+    /// Takes a slot; the caller has seen that there is room.
+    pub fn insert(&mut self, slot: Slot) -> u32 {
+        assert!(
+            self.used < self.capacity,
+            "the caller checks for room first"
+        );
+        self.used += 1;
+        if self.free == NONE {
+            self.slots.push(slot);
+            return (self.slots.len() - 1) as u32;
+        }
+        let token = self.free;
+        self.free = self.slots[token as usize].next;
+        self.slots[token as usize] = slot;
+        token
+    }
+
+    /// Frees a slot.
+    pub fn remove(&mut self, token: u32) -> Slot {
+        let slot = self.slots[token as usize];
+        self.slots[token as usize].next = self.free;
+        self.free = token;
+        self.used -= 1;
+        slot
+    }
+
+    pub fn get(&self, token: u32) -> &Slot {
+        &self.slots[token as usize]
+    }
+
+    pub fn get_mut(&mut self, token: u32) -> &mut Slot {
+        &mut self.slots[token as usize]
+    }
+
+    /// Hangs `later` behind `first`: both wait for the same record.
+    pub fn chain(&mut self, first: u32, later: u32) {
+        self.slots[later as usize].next = self.slots[first as usize].next;
+        self.slots[first as usize].next = later;
+    }
+}

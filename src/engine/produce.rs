@@ -1,0 +1,319 @@
+//! A routed transaction into storage, and storage's news back to the submitters.
+
+use std::sync::Arc;
+
+use crate::clock::Now;
+use crate::exactly_once::{Entry, Fingerprinter, Window};
+use crate::frame::ErrorCode;
+use crate::ids::{Acks, Nanos, Offset, UnixMillis};
+use crate::storage::{Offer, Producer, Refusal, StorageEvent};
+use crate::telemetry::{Counter, CounterWriter, Stage, StageHistograms};
+use crate::transaction::Submission;
+
+use super::message::{Answer, Destination, Routed, Stored};
+use super::pending::{NONE, Pending, Slot, Waiter};
+use super::reply::Outbox;
+use super::route::RouteTable;
+
+/// What became of a transaction that was handed to [`Produce::accept`].
+pub(super) enum Accepted {
+    /// Taken, or answered.
+    Done,
+    /// Storage or the window is full: hand it over again later, before any other one.
+    Later(Routed),
+}
+
+/// The producing side of a core.
+pub(super) struct Produce {
+    pub pending: Pending,
+    /// Knows a record as stored only once it is durable, so that what is answered from it holds.
+    pub window: Window,
+    pub fingerprinter: Fingerprinter,
+    pub histograms: StageHistograms,
+    pub table: Arc<RouteTable>,
+}
+
+impl Produce {
+    /// Takes a transaction for this core's storage, unless its id is known. The caller has seen
+    /// that there is room for one more in flight and one more answer.
+    pub fn accept(
+        &mut self,
+        routed: Routed,
+        storage: &mut impl Producer,
+        outbox: &mut Outbox,
+        counters: &mut CounterWriter,
+    ) -> Accepted {
+        let start = routed.key.start as usize;
+        let id = &routed.inbound.body[start..start + routed.key.len as usize];
+        let fingerprint = self.fingerprinter.of(id);
+        match self.window.get(fingerprint) {
+            Some(Entry::Stored {
+                partition,
+                offset,
+                timestamp,
+            }) => {
+                counters.increment(Counter::Duplicates);
+                // The first submission may have come from a place nearer to another shard.
+                let destination = self
+                    .table
+                    .destination(partition)
+                    .expect("only transactions enter the window");
+                let stored = (offset, timestamp);
+                let waiter = waiter(&routed);
+                answer(&waiter, destination, stored, Submission::Duplicate, outbox);
+                return Accepted::Done;
+            }
+            Some(Entry::InFlight { token }) => {
+                counters.increment(Counter::Duplicates);
+                self.wait_for(token, waiter(&routed), outbox);
+                return Accepted::Done;
+            }
+            None => {}
+        }
+        let token = self.pending.insert(Slot {
+            waiter: waiter(&routed),
+            destination: routed.destination,
+            fingerprint,
+            appended: None,
+            appended_at: Nanos(0),
+            next: NONE,
+        });
+        if self.window.insert_in_flight(fingerprint, token).is_err() {
+            counters.increment(Counter::WindowFull);
+            self.pending.remove(token);
+            return Accepted::Later(routed);
+        }
+        let Routed {
+            inbound,
+            key,
+            destination,
+        } = routed;
+        let offer = Offer {
+            partition: destination.partition,
+            value: inbound.body,
+            key_start: key.start,
+            key_len: key.len,
+            taken: inbound.taken,
+            token,
+        };
+        let Err((offer, refusal)) = storage.offer(offer) else {
+            return Accepted::Done;
+        };
+        self.window.forget(fingerprint);
+        self.pending.remove(token);
+        let code = match refusal {
+            Refusal::Full => {
+                counters.increment(Counter::StorageFull);
+                let inbound = super::message::Inbound {
+                    body: offer.value,
+                    ..inbound
+                };
+                return Accepted::Later(Routed {
+                    inbound,
+                    key,
+                    destination,
+                });
+            }
+            Refusal::Poisoned => ErrorCode::StorageUnavailable,
+            Refusal::TooLarge => ErrorCode::PayloadTooLarge,
+        };
+        counters.increment(Counter::Failed);
+        if inbound.acks != Acks::None {
+            outbox.send(inbound.reply_to, Answer::Rejected(code));
+        }
+        Accepted::Done
+    }
+
+    /// A second submission of an id whose record is on its way waits for the same record.
+    fn wait_for(&mut self, first: u32, waiter: Waiter, outbox: &mut Outbox) {
+        let slot = *self.pending.get(first);
+        match (waiter.acks, slot.appended) {
+            (Acks::None, _) => {}
+            (Acks::Leader, Some(stored)) => {
+                answer(
+                    &waiter,
+                    slot.destination,
+                    stored,
+                    Submission::Duplicate,
+                    outbox,
+                );
+            }
+            (Acks::Leader | Acks::All, _) => {
+                let later = self.pending.insert(Slot { waiter, ..slot });
+                self.pending.chain(first, later);
+            }
+        }
+    }
+
+    /// Takes storage's news about a record.
+    pub fn on_event(
+        &mut self,
+        event: StorageEvent,
+        now: Now,
+        outbox: &mut Outbox,
+        counters: &mut CounterWriter,
+    ) {
+        match event {
+            StorageEvent::Appended(ack) => {
+                counters.increment(Counter::RecordsAppended);
+                let slot = self.pending.get_mut(ack.token);
+                slot.appended = Some((ack.offset, ack.timestamp));
+                slot.appended_at = now.mono;
+                let slot = *slot;
+                self.settle(
+                    &slot,
+                    Acks::Leader,
+                    Submission::First,
+                    now,
+                    outbox,
+                    counters,
+                );
+                self.settle_chain_at_append(&slot, now, outbox, counters);
+            }
+            StorageEvent::Durable(ack) => {
+                let slot = self.pending.remove(ack.token);
+                let (offset, timestamp) = slot.appended.expect("appended comes before durable");
+                debug_assert_eq!(offset, ack.offset);
+                let commit_ns = now.mono.since(slot.appended_at);
+                self.histograms.record(Stage::Commit, commit_ns);
+                self.window
+                    .store(
+                        slot.fingerprint,
+                        slot.destination.partition,
+                        offset,
+                        timestamp,
+                        now.mono,
+                    )
+                    .expect("the id is in flight, so it has its place");
+                self.settle(&slot, Acks::All, Submission::First, now, outbox, counters);
+                self.release_chain(slot.next, |this, later| {
+                    let later = Slot {
+                        appended: slot.appended,
+                        ..*later
+                    };
+                    this.settle(
+                        &later,
+                        Acks::All,
+                        Submission::Duplicate,
+                        now,
+                        outbox,
+                        counters,
+                    );
+                });
+            }
+            StorageEvent::Failed { token } => {
+                let slot = self.pending.remove(token);
+                self.window.forget(slot.fingerprint);
+                fail(&slot, outbox, counters);
+                self.release_chain(slot.next, |_, later| fail(later, outbox, counters));
+            }
+        }
+    }
+
+    /// Answers a waiter if `level` is what it waits for, and records how long it waited.
+    fn settle(
+        &mut self,
+        slot: &Slot,
+        level: Acks,
+        submission: Submission,
+        now: Now,
+        outbox: &mut Outbox,
+        counters: &mut CounterWriter,
+    ) {
+        let waiter = &slot.waiter;
+        if waiter.acks == Acks::None && level == Acks::All && submission == Submission::First {
+            counters.increment(Counter::AckedNone);
+        }
+        if waiter.acks != level {
+            return;
+        }
+        if submission == Submission::First {
+            self.histograms
+                .record(Stage::Produce, now.mono.since(waiter.taken));
+            counters.increment(match level {
+                Acks::Leader => Counter::AckedLeader,
+                Acks::None | Acks::All => Counter::AckedAll,
+            });
+        }
+        let stored = slot.appended.expect("settled only once appended");
+        answer(waiter, slot.destination, stored, submission, outbox);
+    }
+
+    /// Duplicates that only wanted `leader` are answered when the first one is appended; their
+    /// slots stay until it is durable, where `settle` passes them over.
+    fn settle_chain_at_append(
+        &mut self,
+        first: &Slot,
+        now: Now,
+        outbox: &mut Outbox,
+        counters: &mut CounterWriter,
+    ) {
+        let mut token = first.next;
+        while token != NONE {
+            let later = Slot {
+                appended: first.appended,
+                ..*self.pending.get(token)
+            };
+            self.settle(
+                &later,
+                Acks::Leader,
+                Submission::Duplicate,
+                now,
+                outbox,
+                counters,
+            );
+            token = later.next;
+        }
+    }
+
+    fn release_chain(&mut self, mut token: u32, mut each: impl FnMut(&mut Produce, &Slot)) {
+        while token != NONE {
+            let slot = self.pending.remove(token);
+            token = slot.next;
+            each(self, &slot);
+        }
+    }
+}
+
+fn waiter(routed: &Routed) -> Waiter {
+    let inbound = &routed.inbound;
+    Waiter {
+        reply_to: inbound.reply_to,
+        acks: inbound.acks,
+        taken: inbound.taken,
+    }
+}
+
+/// Sends a receipt at the level that the waiter asked for.
+fn answer(
+    waiter: &Waiter,
+    destination: Destination,
+    (offset, timestamp): (Offset, UnixMillis),
+    submission: Submission,
+    outbox: &mut Outbox,
+) {
+    if waiter.acks == Acks::None {
+        return;
+    }
+    let stored = Stored {
+        shard: destination.shard,
+        partition: destination.index,
+        offset,
+        timestamp,
+        acks: waiter.acks,
+        submission,
+    };
+    outbox.send(waiter.reply_to, Answer::Stored(stored));
+}
+
+fn fail(slot: &Slot, outbox: &mut Outbox, counters: &mut CounterWriter) {
+    counters.increment(Counter::Failed);
+    // A receipt for `leader` is already out when the record was appended.
+    let answered = slot.waiter.acks == Acks::Leader && slot.appended.is_some();
+    if slot.waiter.acks != Acks::None && !answered {
+        outbox.send(
+            slot.waiter.reply_to,
+            Answer::Rejected(ErrorCode::StorageFailed),
+        );
+    }
+}

@@ -1,0 +1,114 @@
+//! Transaction to owning core.
+//!
+//! The shard is the nearest one. The partition is Kafka's own choice for the key, so that foreign
+//! producers agree: `murmur2(id) mod partitions`. Partition i of every topic lies in stripe
+//! i mod stripes and partition counts are multiples of the stripes, so the id's hash alone decides
+//! the stripe and with it the core: the same id meets the same duplicate window even when its
+//! client has moved to another shard in between.
+
+use crate::geo::{GeoLocation, ShardManager};
+use crate::ids::{CoreId, PartitionId, PartitionIndex, ShardId};
+use crate::mesh::EndpointId;
+use crate::storage::positive_murmur2;
+
+use super::message::Destination;
+
+/// One shard's partitions, in order of their [`PartitionIndex`].
+#[derive(Debug, Clone)]
+pub struct ShardPartitions {
+    /// The shard.
+    pub shard: ShardId,
+    /// Its partitions.
+    pub partitions: Vec<PartitionId>,
+}
+
+/// Where everything is: immutable, the same on every core.
+#[derive(Debug)]
+pub struct RouteTable {
+    geo: ShardManager,
+    /// Sorted by shard id.
+    shards: Vec<ShardPartitions>,
+    /// By [`PartitionId`].
+    owners: Vec<CoreId>,
+    /// By [`PartitionId`]; `None` for partitions of other topics.
+    destinations: Vec<Option<Destination>>,
+}
+
+impl RouteTable {
+    /// A table; `owners` names the owning core of every partition, by its id.
+    ///
+    /// # Panics
+    /// If a shard of `geo` has no partitions, or a partition no owner.
+    pub fn new(
+        geo: ShardManager,
+        mut shards: Vec<ShardPartitions>,
+        owners: Vec<CoreId>,
+    ) -> RouteTable {
+        shards.sort_by_key(|shard| shard.shard);
+        for spec in geo.shards() {
+            let found = shards.binary_search_by_key(&spec.id, |shard| shard.shard);
+            let place = found.expect("every shard has its partitions");
+            assert!(
+                !shards[place].partitions.is_empty(),
+                "a shard has at least one partition"
+            );
+            assert!(
+                shards[place]
+                    .partitions
+                    .iter()
+                    .all(|p| p.index() < owners.len())
+            );
+        }
+        let mut destinations = vec![None; owners.len()];
+        for entry in &shards {
+            for (index, &partition) in entry.partitions.iter().enumerate() {
+                let index = PartitionIndex(index as u32);
+                destinations[partition.index()] = Some(Destination {
+                    shard: entry.shard,
+                    index,
+                    partition,
+                });
+            }
+        }
+        RouteTable {
+            geo,
+            shards,
+            owners,
+            destinations,
+        }
+    }
+
+    /// Where a transaction of this place and id goes.
+    #[inline]
+    pub fn route(&self, location: GeoLocation, id: &[u8]) -> Destination {
+        let shard = self.geo.determine_shard(location);
+        let place = self
+            .shards
+            .binary_search_by_key(&shard, |entry| entry.shard)
+            .expect("checked when the table was made");
+        let partitions = &self.shards[place].partitions;
+        let index = positive_murmur2(id) as usize % partitions.len();
+        Destination {
+            shard,
+            index: PartitionIndex(index as u32),
+            partition: partitions[index],
+        }
+    }
+
+    /// The core that owns a partition.
+    #[inline]
+    pub fn owner(&self, partition: PartitionId) -> EndpointId {
+        EndpointId(self.owners[partition.index()].0)
+    }
+
+    /// Which shard a partition belongs to, and as what; `None` for one of another topic.
+    #[inline]
+    pub fn destination(&self, partition: PartitionId) -> Option<Destination> {
+        self.destinations[partition.index()]
+    }
+
+    /// All shards, in order of their ids.
+    pub fn shards(&self) -> &[ShardPartitions] {
+        &self.shards
+    }
+}

@@ -1,0 +1,1 @@
+//! The engine on storage in memory, driven by hand.
