@@ -12,8 +12,9 @@ pub const EARTH_RADIUS_KM: f64 = 6371.0;
 /// two functions correct to a unit in the last place, one product), so a vector is within 2e-15,
 /// and the squared chord of two vectors, which is at most 2 long, within 2 * 2 * 4e-15 = 1.6e-14.
 /// The haversine formula's own rounding, seen as a squared chord, is smaller. Two chords and two
-/// haversines together stay below 1e-13. The bound is ten times that; it covers 6 metres next to
-/// the client and less than a micrometre far away, so the slow way stays rare.
+/// haversines together stay below 1e-13. The bound is ten times that. Next to the client and
+/// opposite to it, it covers 6 metres, a thousand kilometres away 20 micrometres, so the slow way
+/// stays rare.
 pub(super) const CHORD2_SLACK: f64 = 1e-12;
 
 /// A point of the unit sphere, and the place it stands for.

@@ -7,10 +7,10 @@ use super::distance::{CHORD2_SLACK, Point};
 
 /// Points scanned one after the other rather than split further. Measured with `benches/route.rs`;
 /// `docs/sharding.md` has the figures.
-pub(super) const LEAF_POINTS: usize = 16;
+pub(super) const LEAF_POINTS: usize = 8;
 
 /// Levels of inner nodes in the largest table.
-const DEPTH_MAX: usize = 8;
+const DEPTH_MAX: usize = 9;
 const _: () = assert!(crate::limits::SHARDS_MAX <= LEAF_POINTS << DEPTH_MAX);
 
 /// An inner node: points with a smaller coordinate lie left. Nodes are numbered as in a heap:
