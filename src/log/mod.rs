@@ -23,10 +23,11 @@
 //! | [`format`], [`state`] | the bytes of a segment; the plain data that modules share |
 //! | [`storage`] | the stripes of one core behind the engine's seam |
 //! | [`stripe`] | append, group commit, atomic groups, reads, rolling, retention |
-//! | [`disk`], [`sim`] | the hot side's disk: the trait and the simulated one |
+//! | [`disk`], [`dma`], [`sim`] | the hot side's disk: the trait, the real one, the simulated one |
 //! | [`files`], [`index`], [`keeper`] | files off the hot path |
 
 pub mod disk;
+pub mod dma;
 pub mod files;
 pub mod format;
 pub mod index;
