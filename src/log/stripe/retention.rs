@@ -1,0 +1,98 @@
+//! Which old segments may be thrown away.
+//!
+//! Owns: the rule. Never does: deleting; the keeper recycles the files. Runs on: the stripe's
+//! core.
+//!
+//! Only the oldest sealed segment ever goes, and only if
+//! - it exceeds the bound in bytes or in age,
+//! - every partition with processing has its position, as a crash would leave it, past it,
+//! - a later segment's index and state are durable, so that no state is lost with it,
+//! - nobody reads in it.
+
+use super::part::{Part, Processing};
+use super::roll::{Checkpoint, File, Segment};
+use super::{Core, Stripe};
+use crate::clock::Now;
+use crate::ids::Offset;
+use crate::log::disk::Disk;
+use crate::log::keeper::Request;
+use crate::log::state::IndexEntry;
+
+/// How much of the past is kept. Whatever the bounds, nothing unprocessed goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Bytes of a stripe's segments; none means no bound.
+    pub bytes_max: Option<u64>,
+    /// Milliseconds since a segment's newest record; none means no bound.
+    pub age_ms_max: Option<u64>,
+}
+
+impl<D: Disk> Stripe<D> {
+    /// Gives the oldest segment away if it may go. Returns the amount of work done.
+    pub(in crate::log) fn retain(&mut self, now: Now, core: &mut Core<D>) -> usize {
+        let Some(oldest) = self.segments.oldest_sealed() else {
+            return 0;
+        };
+        if !self.exceeds(oldest, now) || !self.may_go(oldest) {
+            return 0;
+        }
+        let Some(gone) = self.segments.remove_oldest() else {
+            return 0;
+        };
+        for part in &mut self.parts {
+            if let Some(end) = gone.index.partitions.get(&part.id).and_then(|e| end(e)) {
+                part.log_start = part.log_start.max(end);
+                if part.processing == Processing::None {
+                    part.position = part.position.max(end);
+                }
+            }
+        }
+        self.chunks.forget(gone.seq);
+        if let File::Open(file) = gone.file {
+            core.disk.close(file);
+        }
+        self.keeper.ask(Request::Recycle { seq: gone.seq });
+        1
+    }
+
+    fn exceeds(&self, oldest: &Segment, now: Now) -> bool {
+        let Retention {
+            bytes_max,
+            age_ms_max,
+        } = self.options.retention;
+        let segments = self.segments.iter().count() as u64;
+        let bytes = segments * u64::from(self.options.segment_bytes);
+        let age_ms = now.millis().0.saturating_sub(oldest.index.timestamp_max.0);
+        bytes_max.is_some_and(|max| bytes > max)
+            || age_ms_max.is_some_and(|max| age_ms > i64::try_from(max).unwrap_or(i64::MAX))
+    }
+
+    fn may_go(&self, oldest: &Segment) -> bool {
+        let later_state_is_durable = self
+            .segments
+            .iter()
+            .skip(1)
+            .any(|s| matches!(s.checkpoint, Checkpoint::Durable));
+        let closed_or_idle = oldest.reads == 0 && oldest.file != File::Opening;
+        let written = !matches!(oldest.checkpoint, Checkpoint::Due(_) | Checkpoint::Sent);
+        let processed = |part: &Part| match part.processing {
+            Processing::None => true,
+            Processing::Handler => {
+                let entries = oldest.index.partitions.get(&part.id);
+                entries
+                    .and_then(|e| end(e))
+                    .is_none_or(|end| part.position_durable >= end)
+            }
+        };
+        later_state_is_durable
+            && closed_or_idle
+            && written
+            && !self.chunks.is_wanted(oldest.seq)
+            && self.parts.iter().all(processed)
+    }
+}
+
+/// The offset after the last record of these batches.
+fn end(entries: &[IndexEntry]) -> Option<Offset> {
+    entries.last().map(|e| e.base_offset.plus(e.records))
+}
