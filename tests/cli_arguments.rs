@@ -69,7 +69,7 @@ fn wrong_usage_is_told_with_exit_code_2() {
             "allowed: none, leader, all",
         ),
         (&["run", "--input", "f", "--rate", "0"], "--rate <N>"),
-        (&["run", "--input", "f", "--repeat", "-1"], "--repeat"),
+        (&["run", "--input", "f", "--repeat", "0"], "--repeat <N>"),
         (
             &["run", "--input", "f", "--on-error", "cry"],
             "possible values: stop, skip",
