@@ -226,7 +226,10 @@ mod tests {
         assert_eq!(code.matches("'a").count(), 2);
         assert!(code.contains("g }") && !code.contains('"'));
         let code = without_comments_and_literals("b\"x\" br\"y\" for_r\"z\" end");
-        assert_eq!(code.split_whitespace().collect::<Vec<_>>(), ["b", "for_r", "end"]);
+        assert_eq!(
+            code.split_whitespace().collect::<Vec<_>>(),
+            ["b", "for_r", "end"]
+        );
     }
 
     #[test]
@@ -252,8 +255,7 @@ mod tests {
 
     #[test]
     fn unwraps_are_found_outside_tests_only() {
-        let code =
-            "fn f() { x.unwrap(); }\n#[cfg(test)]\nmod tests { fn f() { g().unwrap(); } }\n";
+        let code = "fn f() { x.unwrap(); }\n#[cfg(test)]\nmod tests { fn f() { g().unwrap(); } }\n";
         let problems = unwrap_problems("f.rs", &without_tests(code));
         assert_eq!(problems.len(), 1);
         assert!(problems[0].starts_with("f.rs:1: "));
