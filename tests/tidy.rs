@@ -112,3 +112,25 @@ fn documents_name_what_is_there_and_no_machine() {
     }
     assert_none(&problems);
 }
+
+#[test]
+fn every_dependency_is_used_and_explained() {
+    let repository = Repository::read();
+    let manifest = repository.text("Cargo.toml");
+    let document = repository.text("docs/dependencies.md");
+    let mut problems = Vec::new();
+    for name in documents::dependencies(&manifest, "dependencies") {
+        let in_code = name.replace('-', "_");
+        let is_used = repository
+            .all_sources()
+            .iter()
+            .any(|source| code::word_places(&source.code, &in_code).next().is_some());
+        if !is_used {
+            problems.push(format!("Cargo.toml: {name} is used nowhere"));
+        }
+        if code::word_places(&document, name).next().is_none() {
+            problems.push(format!("docs/dependencies.md: {name} is missing"));
+        }
+    }
+    assert_none(&problems);
+}

@@ -45,8 +45,9 @@ pub struct Port<T> {
 pub fn build<T>(endpoints: u16, capacity: usize, bells: &Bells) -> Vec<Port<T>> {
     assert_eq!(bells.len(), usize::from(endpoints), "one bell per endpoint");
     let ring = |from: u16, to: u16| (from != to).then(|| Arc::new(ArrayQueue::new(capacity)));
-    let rings: Vec<Vec<_>> =
-        (0..endpoints).map(|from| (0..endpoints).map(|to| ring(from, to)).collect()).collect();
+    let rings: Vec<Vec<_>> = (0..endpoints)
+        .map(|from| (0..endpoints).map(|to| ring(from, to)).collect())
+        .collect();
     (0..endpoints)
         .map(|me| Port {
             me: EndpointId(me),
@@ -75,7 +76,9 @@ impl<T> Port<T> {
     /// If `to` is this endpoint itself.
     #[inline]
     pub fn send(&mut self, to: EndpointId, message: T) -> Result<(), T> {
-        let ring = self.outboxes[to.index()].as_ref().expect("nobody sends to himself");
+        let ring = self.outboxes[to.index()]
+            .as_ref()
+            .expect("nobody sends to himself");
         ring.push(message)?;
         if !self.touched.contains(&to) {
             self.touched.push(to);
@@ -111,7 +114,9 @@ impl<T> Port<T> {
         let mut taken = 0;
         for step in 0..senders {
             let sender = from.start as usize + (self.first + step) % senders;
-            let Some(inbox) = &self.inboxes[sender] else { continue };
+            let Some(inbox) = &self.inboxes[sender] else {
+                continue;
+            };
             while taken < budget {
                 let Some(message) = inbox.pop() else { break };
                 taken += 1;

@@ -14,6 +14,14 @@ const FOLDERS: &[&str] = &[
     "tuning/",
 ];
 
+/// Folders that are made by running something and are not kept.
+const MADE: &[&str] = &[
+    "fuzz/artifacts",
+    "fuzz/corpus",
+    "fuzz/coverage",
+    "fuzz/target",
+];
+
 /// Starts of paths that exist on one machine only.
 const MACHINE: &[&str] = &[
     "/home/", "/root/", "/Users/", "/work/", "/tmp/", "/mnt/", "/opt/",
@@ -46,6 +54,7 @@ pub fn names(text: &str) -> Vec<String> {
                 .trim_start_matches("./")
         })
         .filter(|word| FOLDERS.iter().any(|folder| word.starts_with(folder)))
+        .filter(|word| !MADE.iter().any(|made| word.starts_with(made)))
         // `docs/decisions/NNNN-title.md` and `tests/*.rs` stand for many.
         .filter(|word| !word.contains("NNNN") && !word.contains(['*', '<', '{', '$']))
         .map(|word| word.split('#').next().unwrap_or(word).to_owned())
@@ -55,6 +64,21 @@ pub fn names(text: &str) -> Vec<String> {
 /// Whether `text` has a function with this name.
 pub fn has_function(text: &str, name: &str) -> bool {
     text.contains(&format!("fn {name}(")) || text.contains(&format!("fn {name}<"))
+}
+
+/// Names of the packages that a manifest depends on, for tests included, in the sections whose
+/// names end in `section`.
+pub fn dependencies<'a>(manifest: &'a str, section: &str) -> Vec<&'a str> {
+    let mut names = Vec::new();
+    let mut is_inside = false;
+    for line in manifest.lines() {
+        if let Some(header) = line.strip_prefix('[') {
+            is_inside = header.trim_end_matches(']').ends_with(section);
+        } else if is_inside && let Some((name, _)) = line.split_once(" = ") {
+            names.push(name.trim_matches('"'));
+        }
+    }
+    names
 }
 
 #[cfg(test)]
@@ -77,6 +101,14 @@ mod tests {
             names(text),
             ["src/a.rs", "docs/b.md", "scripts/run", "tests/c.rs::name"]
         );
+    }
+
+    #[test]
+    fn dependencies_are_listed_by_section() {
+        let manifest = "[package]\nname = \"x\"\n[dependencies]\na-b = \"1\"\n\
+                        [dev-dependencies]\nc = { version = \"1\" }\n[lints.rust]\nd = \"deny\"\n";
+        assert_eq!(dependencies(manifest, "dependencies"), ["a-b", "c"]);
+        assert_eq!(dependencies(manifest, "dev-dependencies"), ["c"]);
     }
 
     #[test]

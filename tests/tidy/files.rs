@@ -117,6 +117,10 @@ impl Repository {
         self.root.join(path).exists()
     }
 
+    pub fn text(&self, path: &str) -> String {
+        read(&self.root, path)
+    }
+
     pub fn documents(&self) -> Vec<File> {
         let mut paths = vec!["README.md".to_owned(), "CHANGELOG.md".to_owned()];
         for folder in ["docs", "examples", "config", "tuning", "fuzz"] {
