@@ -51,7 +51,8 @@ pub struct ShardReport {
     /// The shard.
     #[serde(serialize_with = "shard_id")]
     pub id: ShardId,
-    /// Its name.
+    /// Its name; empty where only the number is known.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// Transactions, each counted once.
     pub transactions: u64,
@@ -180,7 +181,7 @@ impl RunReport {
         };
         for shard in &self.shards {
             table.add_row([
-                format!("{} {}", shard.id, shard.name),
+                format!("{} {}", shard.id, shard.name).trim_end().to_owned(),
                 shard.transactions.to_string(),
                 shard.amount_total.to_string(),
                 share(shard.transactions),

@@ -187,10 +187,14 @@ pub fn unsafe_problems(path: &str, code: &str) -> Vec<String> {
         .collect()
 }
 
-/// Notes to oneself and scaffolding, in code and in comments.
+/// Notes to oneself and scaffolding, in code, comments and documents.
 pub fn leftover_problems(path: &str, text: &str) -> Vec<String> {
     const WORDS: [&str; 6] = ["todo!", "unimplemented!", "dbg!", "TODO", "FIXME", "XXX"];
+    const BLANK: &str = "<!-- fill";
     let mut problems = Vec::new();
+    for (at, _) in text.match_indices(BLANK) {
+        problems.push(format!("{path}:{}: a blank to fill", line_of(text, at)));
+    }
     for word in WORDS {
         for at in word_places(text, word) {
             problems.push(format!("{path}:{}: {word} is left over", line_of(text, at)));
@@ -247,6 +251,7 @@ mod tests {
             "dbg!(x)",
             "// FIXME",
             "unimplemented!()",
+            "<!-- fill: later -->",
         ] {
             assert_eq!(leftover_problems("f.rs", text).len(), 1, "{text}");
         }
