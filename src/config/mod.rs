@@ -29,12 +29,19 @@ impl Config {
     /// # Errors
     /// Names the file and, where there is one, the line, the key and what is allowed.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
+        Config::load_with(path, |_| {})
+    }
+
+    /// As [`Config::load`], with changes to make before the rules are checked.
+    ///
+    /// # Errors
+    /// As [`Config::load`]; where only the changes break a rule, the file is not named.
+    pub fn load_with(path: &Path, change: impl FnOnce(&mut Config)) -> Result<Config, ConfigError> {
         let file = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
-            file: file.clone(),
-            source,
-        })?;
-        Config::parse(&text, &file)
+        match std::fs::read_to_string(path) {
+            Ok(text) => Config::parse_with(&text, &file, change),
+            Err(source) => Err(ConfigError::Read { file, source }),
+        }
     }
 
     /// Parses and validates TOML; `file` is the name that errors give the text.
@@ -42,11 +49,28 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn parse(text: &str, file: &str) -> Result<Config, ConfigError> {
-        let config: Config =
+        Config::parse_with(text, file, |_| {})
+    }
+
+    fn parse_with(
+        text: &str,
+        file: &str,
+        change: impl FnOnce(&mut Config),
+    ) -> Result<Config, ConfigError> {
+        let parsed: Config =
             toml::from_str(text).map_err(|error| error::from_toml(&error, text, file))?;
-        match config.validate() {
-            Ok(()) => Ok(config),
-            Err(error) => Err(error.placed(text, file)),
-        }
+        let mut config = parsed.clone();
+        change(&mut config);
+        config.validate().map_err(|error| {
+            let is_of_the_text = parsed
+                .validate()
+                .is_err_and(|own| own.to_string() == error.to_string());
+            if is_of_the_text {
+                error.placed(text, file)
+            } else {
+                error
+            }
+        })?;
+        Ok(config)
     }
 }

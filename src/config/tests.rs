@@ -374,3 +374,15 @@ fn a_file_is_loaded_and_its_errors_name_it() {
     let error = Config::load(&path).expect_err("unknown key").to_string();
     assert!(error.contains("node.toml line 2: node.core: "), "{error}");
 }
+
+#[test]
+fn an_error_of_a_change_is_not_blamed_on_the_file() {
+    let open = |config: &mut Config| config.gateway.tcp = vec!["0.0.0.0:1".parse().expect("valid")];
+    let error = Config::parse_with("[gateway]\ntcp = []", "node.toml", open)
+        .expect_err("refused")
+        .to_string();
+    assert!(error.starts_with("gateway.tcp[0]: "), "{error}");
+    let allow = |config: &mut Config| config.gateway.allow_remote = true;
+    Config::parse_with("[gateway]\ntcp = [\"0.0.0.0:1\"]", "node.toml", allow)
+        .expect("allowed by the change");
+}

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
 
 use super::line::{self, Problem};
 use super::source::{Ending, InputError, LineRead, LineSource};
@@ -43,7 +44,7 @@ pub enum OnError {
 }
 
 /// A line that was passed over.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SkippedLine {
     /// Its number, from 1.
     pub line: u64,
