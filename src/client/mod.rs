@@ -12,7 +12,7 @@
 //! use corelane::transaction::{Transaction, TransactionId};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let mut client = Client::connect("127.0.0.1:9644", ClientOptions::default())?;
+//! let mut client = Client::connect("127.0.0.1:7171", ClientOptions::default())?;
 //! let transaction = Transaction {
 //!     id: TransactionId::new(b"order-1")?,
 //!     client_location: GeoLocation::new(35.68, 139.69)?,

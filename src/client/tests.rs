@@ -422,7 +422,7 @@ fn a_node_that_is_not_there_is_given_up_after_the_stated_attempts() {
 
 #[test]
 fn an_address_that_is_none_says_what_is_allowed() {
-    for good in ["127.0.0.1:9644", "[::1]:1", "unix:/run/node.sock"] {
+    for good in ["127.0.0.1:7171", "[::1]:1", "unix:/run/node.sock"] {
         let address: Address = good.parse().unwrap();
         assert_eq!(address.to_string(), good);
     }
