@@ -1,3 +1,14 @@
-//! Arguments to command.
+//! The `corelane` program: arguments to command.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use corelane::cli::Cli;
+
+/// Small, often freed blocks on many cores are what it is made for; its arenas are per thread.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    Cli::parse().execute()
+}

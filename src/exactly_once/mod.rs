@@ -7,5 +7,8 @@ mod fingerprint;
 mod table;
 mod window;
 
+#[cfg(test)]
+mod tests;
+
 pub use fingerprint::{Fingerprint, Fingerprinter};
 pub use window::{Entry, Window, WindowFull, WindowOptions};

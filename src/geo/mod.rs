@@ -7,6 +7,9 @@ mod distance;
 mod manager;
 mod tree;
 
+#[cfg(test)]
+mod tests;
+
 pub use crate::location::GeoLocation;
 pub use distance::{EARTH_RADIUS_KM, haversine};
 pub use manager::{DefaultShard, ShardManager, ShardSpec, ShardTableError};

@@ -1,0 +1,246 @@
+//! The sections of the configuration file, as types, with their defaults.
+//!
+//! Owns: names and defaults of the keys. Units, ranges and effects are documented where users
+//! read them, in `config/default.toml`, and enforced in [`super::bounds`] and [`super::validate`].
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Deserializer};
+
+use super::shards::{self, ShardConfig};
+use crate::ids::{Acks, ShardId};
+use crate::limits::PAYLOAD_BYTES_DEFAULT;
+
+/// The whole configuration of a node.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Cores and their loops.
+    pub node: NodeConfig,
+    /// Where clients connect.
+    pub gateway: GatewayConfig,
+    /// The embedded log.
+    pub log: LogConfig,
+    /// What is taken in, and how it is acknowledged.
+    pub transactions: TransactionsConfig,
+    /// How transactions are processed.
+    pub processing: ProcessingConfig,
+    /// Topics that handlers write to.
+    pub topics: Vec<TopicConfig>,
+    /// The geographic shards.
+    pub shards: Vec<ShardConfig>,
+}
+
+/// Section `[node]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NodeConfig {
+    /// Cores to run on; 0 = every CPU that the process may use.
+    pub cores: u16,
+    /// What a core does when it has nothing to do.
+    pub idle: Idle,
+    /// Whether more cores than CPUs are accepted.
+    pub oversubscribe: bool,
+    /// Microseconds after which a core's running task is asked to yield.
+    pub preempt_timer_us: u32,
+    /// Microseconds that an idle core spins before it parks.
+    pub spin_us: u32,
+    /// Transactions under way per core.
+    pub in_flight_max: u32,
+    /// Messages that fit a ring between two cores.
+    pub mesh_capacity: u32,
+}
+
+/// What a core does when it has nothing to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Idle {
+    /// Spin for a while, then park until something arrives.
+    #[default]
+    Adaptive,
+    /// Spin for ever: lowest latency, a whole CPU per core.
+    Spin,
+}
+
+/// Section `[gateway]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GatewayConfig {
+    /// Addresses to listen on.
+    pub tcp: Vec<SocketAddr>,
+    /// Unix sockets to listen on.
+    pub unix: Vec<PathBuf>,
+    /// Whether `tcp` may name an address that other machines can reach.
+    pub allow_remote: bool,
+    /// Transactions of one connection that may be unanswered.
+    pub connection_in_flight_max: u32,
+    /// Connections per core.
+    pub connections_max: u32,
+}
+
+/// Section `[log]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// The data directory.
+    pub directory: PathBuf,
+    /// Stripes of a new data directory; 0 = one per core.
+    pub stripes: u16,
+    /// Bytes of a segment's file.
+    pub segment_bytes: u64,
+    /// Bytes of the newest records that a stripe keeps in memory.
+    pub tail_bytes: u64,
+    /// Bytes that a stripe keeps on the device; 0 = no bound.
+    pub retention_bytes: u64,
+    /// Milliseconds that records are kept; 0 = no bound.
+    pub retention_ms: u64,
+    /// Writes that a stripe has under way at once.
+    pub writes_in_flight_max: u16,
+    /// When a record may be read.
+    pub read_at: ReadAt,
+}
+
+/// When a record may be read by a consumer; the words are defined at [`crate::log`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReadAt {
+    /// Once it is durable.
+    #[default]
+    Durable,
+    /// As soon as it is appended.
+    Appended,
+}
+
+/// Section `[transactions]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TransactionsConfig {
+    /// The promise of a receipt, where the submitter asks for none in particular.
+    #[serde(deserialize_with = "acks")]
+    pub acks: Acks,
+    /// Longest payload in bytes.
+    pub payload_bytes_max: u32,
+    /// Partitions of each shard's topic; 0 = one per stripe.
+    pub partitions: u32,
+    /// Transaction ids that each core remembers.
+    pub duplicate_window_records: u32,
+    /// Milliseconds that a transaction id is remembered; 0 = no bound.
+    pub duplicate_window_ms: u64,
+    /// The shard that takes what is far from every shard.
+    pub default_shard: Option<DefaultShardConfig>,
+}
+
+/// Section `[transactions.default_shard]`.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DefaultShardConfig {
+    /// The shard.
+    #[serde(deserialize_with = "shards::shard_id")]
+    pub shard: ShardId,
+    /// Kilometres from the nearest shard beyond which this one is taken instead.
+    pub beyond_km: f64,
+}
+
+/// Section `[processing]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProcessingConfig {
+    /// Transactions whose outputs and position are committed together, at the most.
+    pub batch_records_max: u32,
+    /// Milliseconds until a transaction is processed again whose handler said *retry*.
+    pub retry_backoff_ms: u32,
+}
+
+/// One `[[topics]]` entry: a topic that handlers write to.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TopicConfig {
+    /// Its name.
+    pub name: String,
+    /// Its partitions; 0 = one per stripe.
+    #[serde(default)]
+    pub partitions: u32,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            node: NodeConfig::default(),
+            gateway: GatewayConfig::default(),
+            log: LogConfig::default(),
+            transactions: TransactionsConfig::default(),
+            processing: ProcessingConfig::default(),
+            topics: Vec::new(),
+            shards: shards::default_table(),
+        }
+    }
+}
+
+impl Default for NodeConfig {
+    fn default() -> NodeConfig {
+        NodeConfig {
+            cores: 0,
+            idle: Idle::Adaptive,
+            oversubscribe: false,
+            preempt_timer_us: 300,
+            spin_us: 50,
+            in_flight_max: 8192,
+            mesh_capacity: 1024,
+        }
+    }
+}
+
+impl Default for GatewayConfig {
+    fn default() -> GatewayConfig {
+        GatewayConfig {
+            tcp: vec![SocketAddr::from(([127, 0, 0, 1], 7171))],
+            unix: Vec::new(),
+            allow_remote: false,
+            connection_in_flight_max: 1024,
+            connections_max: 1024,
+        }
+    }
+}
+
+impl Default for LogConfig {
+    fn default() -> LogConfig {
+        LogConfig {
+            directory: PathBuf::from("corelane-data"),
+            stripes: 0,
+            segment_bytes: 64 << 20,
+            tail_bytes: 32 << 20,
+            retention_bytes: 0,
+            retention_ms: 0,
+            writes_in_flight_max: 8,
+            read_at: ReadAt::Durable,
+        }
+    }
+}
+
+impl Default for TransactionsConfig {
+    fn default() -> TransactionsConfig {
+        TransactionsConfig {
+            acks: Acks::All,
+            payload_bytes_max: PAYLOAD_BYTES_DEFAULT as u32,
+            partitions: 0,
+            duplicate_window_records: 1_000_000,
+            duplicate_window_ms: 0,
+            default_shard: None,
+        }
+    }
+}
+
+impl Default for ProcessingConfig {
+    fn default() -> ProcessingConfig {
+        ProcessingConfig {
+            batch_records_max: 512,
+            retry_backoff_ms: 10,
+        }
+    }
+}
+
+fn acks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Acks, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(serde::de::Error::custom)
+}
