@@ -1,1 +1,14 @@
-//! wire.
+//! Kafka's formats: bytes to structs and back.
+//!
+//! Owns: record batches v2 as borrowed views, and their writer. Never does: I/O, allocation,
+//! compression. Runs on: any thread; the hot path uses it per record.
+
+pub mod batch;
+mod varint;
+mod write;
+
+pub use batch::{BatchError, BatchView, HeaderView, Headers, RecordView, Records};
+pub use write::{BatchSpec, NoHeaders, RecordSource, assign, batch_len, write_batch};
+
+#[cfg(test)]
+mod tests;
