@@ -1,16 +1,29 @@
 //! `corelane submit`: a file of transactions to a running node.
 //!
-//! Owns: its arguments. Never does: frames (that is [`crate::client`]).
+//! Owns: its arguments and the report. Never does: frames (that is [`crate::client`]).
 
+mod send;
+#[cfg(test)]
+mod tests;
+
+use std::error::Error;
 use std::num::{NonZeroU16, NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 
-use super::input::{InputError, InputReader, OnError};
+use self::send::{Senders, Sent};
+use super::input::{InputError, InputReader, InputTransaction, OnError};
+use super::outcome;
+use super::progress::Progress;
+use super::report::{RunReport, ShardReport};
+use crate::client::{Address, Client, ClientError, ClientOptions};
+use crate::clock;
 use crate::ids::Acks;
 use crate::limits::PAYLOAD_BYTES_MAX;
+use crate::telemetry::Stage;
+use crate::transaction::Transaction;
 
 /// Arguments of `corelane submit`.
 #[derive(Debug, Args)]
@@ -49,12 +62,138 @@ impl SubmitArgs {
     pub fn transactions(&self) -> Result<InputReader, InputError> {
         InputReader::open(&self.input, PAYLOAD_BYTES_MAX, self.on_error)
     }
+
+    fn connect(&self) -> Result<Vec<Client>, ClientError> {
+        let address: Address = self.to.parse().map_err(ClientError::Address)?;
+        let options = ClientOptions {
+            name: "corelane-submit".to_owned(),
+            in_flight_max: self.in_flight.get() as usize,
+            ..ClientOptions::default()
+        };
+        (0..self.connections.get())
+            .map(|_| Client::connect_to(&address, &options))
+            .collect()
+    }
 }
 
-/// Submits the file.
+/// Submits the file. Exit code 1 where anything was lost or rejected, or could not be submitted.
 pub fn submit(args: SubmitArgs) -> ExitCode {
-    match args.transactions() {
-        Ok(_) => super::outcome::failed("this build has no client to submit with"),
-        Err(error) => super::outcome::failed(error),
+    match submit_file(&args) {
+        Ok(done) => done.print(args.json),
+        Err(error) => outcome::failed(error),
     }
+}
+
+/// What came of the file, and everything that went wrong on the way.
+struct Done {
+    report: RunReport,
+    problems: Vec<String>,
+}
+
+impl Done {
+    fn print(self, json: bool) -> ExitCode {
+        let printed = if json {
+            outcome::print(self.report.to_json())
+        } else {
+            outcome::print(&self.report)
+        };
+        if self.problems.is_empty() {
+            return printed;
+        }
+        outcome::failed(self.problems.join("\nerror: "))
+    }
+}
+
+/// Connects before it reads, so that a wrong address costs nothing.
+fn submit_file(args: &SubmitArgs) -> Result<Done, Box<dyn Error>> {
+    let mut input = args.transactions()?;
+    let clients = args.connect()?;
+    let started = clock::monotonic();
+    let mut senders = Senders::start(clients, args.acks, args.rate.map(NonZeroU64::get));
+    let progress = Progress::start(None);
+    let mut stopped = None;
+    for next in input.by_ref() {
+        match next {
+            Ok(transaction) => {
+                if !senders.send(from_input(transaction)) {
+                    // Its connection says why.
+                    break;
+                }
+            }
+            Err(error) => {
+                stopped = Some(error.to_string());
+                break;
+            }
+        }
+        progress.set(senders.answered());
+    }
+    let sent = senders.finish();
+    let elapsed_ns = clock::monotonic().since(started);
+    drop(progress);
+    let mut problems = problems(&sent);
+    problems.extend(stopped);
+    if sent.submitted == 0 && problems.is_empty() {
+        problems.push(format!("no transactions in {}", input.file()));
+    }
+    let mut report = report(&sent);
+    report.note_skipped(input.skipped());
+    report.set_elapsed(elapsed_ns as f64 / 1e9);
+    Ok(Done { report, problems })
+}
+
+fn from_input(input: InputTransaction) -> Transaction {
+    Transaction {
+        id: input.id,
+        client_location: input.client_location,
+        submitted_at: input.submitted_at.unwrap_or_else(clock::wall),
+        amount: input.amount,
+        payload: input.payload,
+    }
+}
+
+/// What receipts tell: what was processed is not known to a client.
+fn report(sent: &Sent) -> RunReport {
+    let mut report = RunReport {
+        submitted: sent.submitted,
+        acknowledged: sent.acknowledged,
+        duplicates: sent.duplicates,
+        rejected: sent.rejected,
+        lost: sent.lost,
+        ..RunReport::default()
+    };
+    report.latency.produce = sent.latency.summary(Stage::Produce).into();
+    let shards = sent.shards.iter().map(|(&id, sum)| ShardReport {
+        id,
+        // A receipt carries the number alone.
+        name: String::new(),
+        transactions: sum.transactions,
+        amount_total: sum.amount,
+    });
+    report.set_shards(shards.collect());
+    report
+}
+
+/// In the order of what a reader wants to know first. Connections to one node mostly end for one
+/// reason, which is said once.
+fn problems(sent: &Sent) -> Vec<String> {
+    let mut problems: Vec<String> = Vec::new();
+    if sent.lost > 0 {
+        problems.push(format!(
+            "{} submitted transactions got no answer",
+            sent.lost
+        ));
+    }
+    if let Some(first) = &sent.first_rejection {
+        let rejected = sent.rejected;
+        problems.push(format!(
+            "{rejected} transactions were rejected; the first: {first}"
+        ));
+    }
+    for error in &sent.errors {
+        let text = error.to_string();
+        if !problems.contains(&text) {
+            problems.push(text);
+        }
+    }
+    problems
 }

@@ -43,6 +43,8 @@ mod stream;
 mod window;
 
 #[cfg(test)]
+pub(crate) mod played;
+#[cfg(test)]
 mod tests;
 
 pub use connect::{Client, ClientOptions};

@@ -1,127 +1,13 @@
 //! The client against a node played by the test, on a Unix socket.
 
-use std::io::{Read, Write};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::played::play;
 use super::*;
-use crate::frame::{
-    ClientFrame, Correlation, ErrorCode, Goodbye, GoodbyeReason, Receipt, Rejected, Split, VERSION,
-    Welcome, encode_pong, split,
-};
-use crate::ids::{Acks, Offset, PartitionIndex, ShardId, UnixMicros, UnixMillis};
-use crate::limits::GATEWAY_FRAME_BYTES_MAX;
+use crate::frame::{Correlation, ErrorCode, Goodbye, GoodbyeReason, Rejected, encode_pong};
+use crate::ids::{Acks, Offset, ShardId, UnixMicros};
 use crate::location::GeoLocation;
-use crate::transaction::{Submission, Transaction, TransactionId, codec};
-
-/// The node's end of a connection.
-struct Peer {
-    stream: UnixStream,
-    bytes: Vec<u8>,
-}
-
-/// A submit as the node sees it.
-#[derive(Debug, PartialEq)]
-struct Submitted {
-    correlation: Correlation,
-    acks: Acks,
-    id: String,
-}
-
-impl Peer {
-    /// The next frame as bytes of its own; `None` at the end of the connection.
-    fn frame(&mut self) -> Option<Vec<u8>> {
-        loop {
-            if let Split::Frame(frame) = split(&self.bytes, GATEWAY_FRAME_BYTES_MAX).unwrap() {
-                let frame = frame.bytes.to_vec();
-                self.bytes.drain(..frame.len());
-                return Some(frame);
-            }
-            let mut more = [0; 4096];
-            match self.stream.read(&mut more) {
-                Ok(0) | Err(_) => return None,
-                Ok(n) => self.bytes.extend_from_slice(&more[..n]),
-            }
-        }
-    }
-
-    fn submit(&mut self) -> Option<Submitted> {
-        let bytes = self.frame()?;
-        let Split::Frame(frame) = split(&bytes, GATEWAY_FRAME_BYTES_MAX).unwrap() else {
-            panic!("a whole frame was cut out");
-        };
-        let ClientFrame::Submit(submit) = ClientFrame::decode(frame).unwrap() else {
-            panic!("not a submit: {frame:?}");
-        };
-        let transaction = codec::decode(&bytes[submit.transaction]).unwrap();
-        Some(Submitted {
-            correlation: submit.correlation,
-            acks: submit.acks,
-            id: String::from_utf8(transaction.id.to_vec()).unwrap(),
-        })
-    }
-
-    fn send(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).unwrap();
-    }
-
-    fn receipt(&mut self, correlation: Correlation) {
-        let receipt = Receipt {
-            correlation,
-            shard: ShardId(3),
-            partition: PartitionIndex(1),
-            offset: Offset(correlation.0 as i64 + 100),
-            timestamp: UnixMillis(5),
-            acks: Acks::All,
-            submission: Submission::First,
-        };
-        self.send(&receipt.encode());
-    }
-
-    fn reject(&mut self, correlation: Correlation, code: ErrorCode) {
-        let mut bytes = Vec::new();
-        let message = "because";
-        Rejected {
-            correlation,
-            code,
-            message,
-        }
-        .encode(&mut bytes);
-        self.send(&bytes);
-    }
-}
-
-/// Plays a node that allows `in_flight_max`: each connection, numbered from 0, gets its welcome,
-/// then `script`; it is over when the script returns false.
-fn play(
-    in_flight_max: u32,
-    mut script: impl FnMut(usize, &mut Peer) -> bool + Send + 'static,
-) -> (String, tempfile::TempDir, JoinHandle<()>) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("node.sock");
-    let listener = UnixListener::bind(&path).unwrap();
-    let node = std::thread::spawn(move || {
-        for number in 0.. {
-            let (stream, _) = listener.accept().unwrap();
-            let bytes = Vec::new();
-            let mut peer = Peer { stream, bytes };
-            let hello = peer.frame().unwrap();
-            assert_eq!(hello[4], 1, "the first frame is a hello");
-            let welcome = Welcome {
-                version: VERSION,
-                in_flight_max,
-                frame_bytes_max: 4096,
-                node_id: 9,
-            };
-            peer.send(&welcome.encode());
-            if !script(number, &mut peer) {
-                return;
-            }
-        }
-    });
-    (format!("unix:{}", path.display()), folder, node)
-}
+use crate::transaction::{Transaction, TransactionId};
 
 fn transaction(id: &str) -> Transaction {
     Transaction {
@@ -150,14 +36,13 @@ fn retry() -> RetryOptions {
 
 #[test]
 fn answers_reach_the_submit_they_belong_to_in_whatever_order_they_come() {
-    let (address, _folder, node) = play(8, |_, peer| {
+    let node = play(8, 1, |_, peer| {
         let submits: Vec<_> = (0..3).map(|_| peer.submit().unwrap()).collect();
         peer.reject(submits[2].correlation, ErrorCode::BadLocation);
         peer.receipt(submits[1].correlation);
         peer.receipt(submits[0].correlation);
-        false
     });
-    let mut client = Client::connect(&address, options()).unwrap();
+    let mut client = Client::connect(&node.address, options()).unwrap();
     assert_eq!(client.welcome().node_id, 9);
     for (tag, id) in ["a", "b", "c"].iter().enumerate() {
         let transaction = transaction(id);
@@ -175,7 +60,7 @@ fn answers_reach_the_submit_they_belong_to_in_whatever_order_they_come() {
     let receipt = replies[1].outcome.as_ref().unwrap();
     assert_eq!((receipt.shard, receipt.offset), (ShardId(3), Offset(101)));
     assert_eq!(receipt.id, replies[1].id);
-    node.join().unwrap();
+    node.over();
     assert!(
         matches!(client.recv(), Err(ClientError::Closed { unanswered: 0 })),
         "nothing is lost when all was answered"
@@ -184,16 +69,15 @@ fn answers_reach_the_submit_they_belong_to_in_whatever_order_they_come() {
 
 #[test]
 fn send_transaction_keeps_the_answers_to_others() {
-    let (address, _folder, node) = play(8, |_, peer| {
+    let node = play(8, 1, |_, peer| {
         for _ in 0..2 {
             let submit = peer.submit().unwrap();
             peer.receipt(submit.correlation);
         }
         assert_eq!(peer.frame().unwrap()[4], 3, "a ping");
         peer.send(&encode_pong(77));
-        false
     });
-    let mut client = Client::connect(&address, options()).unwrap();
+    let mut client = Client::connect(&node.address, options()).unwrap();
     client
         .submit(&transaction("a").borrowed(), Acks::All)
         .unwrap();
@@ -201,20 +85,19 @@ fn send_transaction_keeps_the_answers_to_others() {
     assert_eq!(receipt.id.as_bytes(), b"b");
     client.ping(77).unwrap();
     assert_eq!(client.recv().unwrap().id.as_bytes(), b"a");
-    node.join().unwrap();
+    node.over();
 }
 
 #[test]
 fn the_window_is_the_smaller_of_both_bounds_and_acks_none_takes_no_room() {
-    let (address, _folder, node) = play(2, |_, peer| {
+    let node = play(2, 1, |_, peer| {
         let submits: Vec<_> = (0..4).map(|_| peer.submit().unwrap()).collect();
         let acks: Vec<_> = submits.iter().map(|s| s.acks).collect();
         assert_eq!(acks, [Acks::All, Acks::Leader, Acks::None, Acks::None]);
         peer.receipt(submits[0].correlation);
         assert_eq!(peer.submit().unwrap().id, "fits again");
-        false
     });
-    let mut client = Client::connect(&address, options()).unwrap();
+    let mut client = Client::connect(&node.address, options()).unwrap();
     let some = transaction("some");
     client.submit(&some.borrowed(), Acks::All).unwrap();
     client.submit(&some.borrowed(), Acks::Leader).unwrap();
@@ -226,20 +109,19 @@ fn the_window_is_the_smaller_of_both_bounds_and_acks_none_takes_no_room() {
     let last = transaction("fits again");
     client.submit(&last.borrowed(), Acks::All).unwrap();
     client.flush().unwrap();
-    node.join().unwrap();
+    node.over();
 }
 
 #[test]
 fn a_sender_waits_for_the_receiver_to_make_room_and_wakes_when_the_node_dies() {
-    let (address, _folder, node) = play(1, |_, peer| {
+    let node = play(1, 1, |_, peer| {
         for _ in 0..20 {
             let submit = peer.submit().unwrap();
             peer.receipt(submit.correlation);
         }
         peer.submit().unwrap();
-        false
     });
-    let (mut sender, mut receiver) = Client::connect(&address, options()).unwrap().split();
+    let (mut sender, mut receiver) = Client::connect(&node.address, options()).unwrap().split();
     let answers = std::thread::spawn(move || {
         for _ in 0..20 {
             receiver.recv().unwrap();
@@ -255,7 +137,7 @@ fn a_sender_waits_for_the_receiver_to_make_room_and_wakes_when_the_node_dies() {
         matches!(error, ClientError::Closed { unanswered: 1 }),
         "{error}"
     );
-    node.join().unwrap();
+    node.over();
     let end = answers.join().unwrap();
     assert!(
         matches!(end, ClientError::Closed { unanswered: 1 }),
@@ -265,7 +147,7 @@ fn a_sender_waits_for_the_receiver_to_make_room_and_wakes_when_the_node_dies() {
 
 #[test]
 fn what_the_node_does_wrong_is_named() {
-    let (address, _folder, node) = play(8, |number, peer| {
+    let node = play(8, 4, |number, peer| {
         match number {
             0 => {
                 let mut bytes = Vec::new();
@@ -293,12 +175,10 @@ fn what_the_node_does_wrong_is_named() {
                 for byte in bytes {
                     peer.send(&[byte]);
                 }
-                return false;
             }
         }
-        true
     });
-    let recv = || Client::connect(&address, options()).unwrap().recv();
+    let recv = || Client::connect(&node.address, options()).unwrap().recv();
     let goodbye = recv().unwrap_err();
     assert!(!goodbye.is_retriable());
     assert!(goodbye.to_string().contains("at byte 31: no"), "{goodbye}");
@@ -307,7 +187,7 @@ fn what_the_node_does_wrong_is_named() {
     let unknown = recv().unwrap_err().to_string();
     assert!(unknown.contains("12345"), "{unknown}");
 
-    let mut client = Client::connect(&address, options()).unwrap();
+    let mut client = Client::connect(&node.address, options()).unwrap();
     client
         .set_read_timeout(Some(Duration::from_millis(10)))
         .unwrap();
@@ -324,18 +204,17 @@ fn what_the_node_does_wrong_is_named() {
         .unwrap();
     let rejection = client.recv().unwrap().outcome.unwrap_err();
     assert_eq!(rejection.code, ErrorCode::Overloaded);
-    node.join().unwrap();
+    node.over();
 }
 
 #[test]
 fn a_transaction_that_cannot_be_sent_changes_nothing() {
-    let (address, _folder, node) = play(8, |_, peer| {
+    let node = play(8, 1, |_, peer| {
         let submit = peer.submit().unwrap();
         assert_eq!(submit.id, "good", "nothing else reached the node");
         peer.receipt(submit.correlation);
-        false
     });
-    let mut client = Client::connect(&address, options()).unwrap();
+    let mut client = Client::connect(&node.address, options()).unwrap();
     let mut long = transaction("long");
     long.payload = vec![0; 5000];
     let error = client.submit(&long.borrowed(), Acks::All).unwrap_err();
@@ -346,12 +225,12 @@ fn a_transaction_that_cannot_be_sent_changes_nothing() {
     assert!(matches!(error, ClientError::Transaction(_)), "{error}");
     assert_eq!(client.unanswered(), 0);
     client.send_transaction(&transaction("good")).unwrap();
-    node.join().unwrap();
+    node.over();
 }
 
 #[test]
 fn what_was_unanswered_is_submitted_again_in_order_with_the_same_ids() {
-    let (address, _folder, node) = play(4, |number, peer| {
+    let node = play(4, 2, |number, peer| {
         let ids: Vec<_> = (0..if number == 0 { 4 } else { 3 })
             .map(|_| peer.submit().unwrap())
             .collect();
@@ -359,15 +238,14 @@ fn what_was_unanswered_is_submitted_again_in_order_with_the_same_ids() {
         if number == 0 {
             assert_eq!(names, ["a", "b", "c", "d"]);
             peer.receipt(ids[1].correlation);
-            return true; // Hangs up with three in flight.
+            return; // Hangs up with three in flight.
         }
         assert_eq!(names, ["a", "c", "d"]);
         for submit in ids {
             peer.receipt(submit.correlation);
         }
-        false
     });
-    let mut client = RetryingClient::new(&address, options(), retry()).unwrap();
+    let mut client = RetryingClient::new(&node.address, options(), retry()).unwrap();
     let mut tickets = Vec::new();
     for id in ["a", "b", "c", "d"] {
         tickets.push(
@@ -381,12 +259,12 @@ fn what_was_unanswered_is_submitted_again_in_order_with_the_same_ids() {
     assert_eq!(ids, ["b", "a", "c", "d"]);
     assert_eq!(order[1].correlation, tickets[0].correlation);
     assert_eq!(client.unanswered().count(), 0);
-    node.join().unwrap();
+    node.over();
 }
 
 #[test]
 fn only_what_is_worth_another_try_is_tried_again() {
-    let (address, _folder, node) = play(8, |number, peer| {
+    let node = play(8, 2, |number, peer| {
         let first = peer.submit().unwrap();
         if number == 0 {
             peer.reject(first.correlation, ErrorCode::Overloaded);
@@ -394,21 +272,20 @@ fn only_what_is_worth_another_try_is_tried_again() {
             assert_eq!(again.id, first.id);
             peer.reject(again.correlation, ErrorCode::StorageFailed);
             assert_eq!(peer.submit(), None, "the client comes back anew");
-            return true;
+            return;
         }
         peer.receipt(first.correlation);
         let second = peer.submit().unwrap();
         peer.reject(second.correlation, ErrorCode::PayloadTooLarge);
-        false
     });
-    let mut client = RetryingClient::new(&address, options(), retry()).unwrap();
+    let mut client = RetryingClient::new(&node.address, options(), retry()).unwrap();
     client.send_transaction(&transaction("a")).unwrap();
     let error = client.send_transaction(&transaction("b")).unwrap_err();
     assert!(
         matches!(&error, ClientError::Rejected(r) if r.code == ErrorCode::PayloadTooLarge),
         "{error}"
     );
-    node.join().unwrap();
+    node.over();
 }
 
 #[test]

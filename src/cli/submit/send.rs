@@ -35,12 +35,18 @@ pub(super) struct Sent {
     pub(super) rejected: u64,
     /// Submitted with a level that gets an answer, and got none.
     pub(super) lost: u64,
-    /// Acknowledged and no duplicates: how many, and the sum of their amounts.
-    pub(super) shards: BTreeMap<ShardId, (u64, u128)>,
+    pub(super) shards: BTreeMap<ShardId, ShardSum>,
     pub(super) latency: StageHistograms,
     pub(super) first_rejection: Option<Rejection>,
     /// Why connections ended early.
     pub(super) errors: Vec<ClientError>,
+}
+
+/// What was acknowledged by one shard and was no duplicate.
+#[derive(Default)]
+pub(super) struct ShardSum {
+    pub(super) transactions: u64,
+    pub(super) amount: u128,
 }
 
 impl Sent {
@@ -50,10 +56,10 @@ impl Sent {
         self.duplicates += other.duplicates;
         self.rejected += other.rejected;
         self.lost += other.lost;
-        for (shard, (transactions, amount)) in other.shards {
+        for (shard, sum) in other.shards {
             let entry = self.shards.entry(shard).or_default();
-            entry.0 += transactions;
-            entry.1 += amount;
+            entry.transactions += sum.transactions;
+            entry.amount += sum.amount;
         }
         self.latency.merge(&other.latency);
         self.first_rejection = self.first_rejection.take().or(other.first_rejection);
@@ -69,8 +75,8 @@ impl Sent {
                 match receipt.submission {
                     Submission::First => {
                         let entry = self.shards.entry(receipt.shard).or_default();
-                        entry.0 += 1;
-                        entry.1 += u128::from(flight.amount);
+                        entry.transactions += 1;
+                        entry.amount += u128::from(flight.amount);
                     }
                     Submission::Duplicate => self.duplicates += 1,
                 }
@@ -186,7 +192,13 @@ impl Senders {
         let ends: Vec<_> = self
             .connections
             .into_iter()
-            .map(|connection| (connection.shared, connection.submitting, connection.receiving))
+            .map(|connection| {
+                (
+                    connection.shared,
+                    connection.submitting,
+                    connection.receiving,
+                )
+            })
             .collect();
         for (shared, submitting, receiving) in ends {
             let (submitted, error) = submitting.join().expect("no code of the thread panics");
@@ -293,7 +305,7 @@ fn wait_until(intended: Nanos) {
         let left_ns = intended.since(clock::monotonic());
         match left_ns {
             0 => return,
-            ..=SPIN_NS => std::hint::spin_loop(),
+            1..=SPIN_NS => std::hint::spin_loop(),
             _ => thread::sleep(Duration::from_nanos(left_ns - SPIN_NS)),
         }
     }

@@ -1,0 +1,233 @@
+//! The real binary as a child process: started, waited for, killed, started again.
+//!
+//! A node's files are removed with it; where a test fails, its standard error is in the panic.
+
+#![allow(dead_code)] // Each test uses its own part of this.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use corelane::client::{Client, ClientError, ClientOptions};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// How long a node may take to answer its first hello, recovery included, and to stop.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How a node is set up.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Cores to run on; more than the machine has are allowed.
+    pub cores: u16,
+    /// The configuration file's text. The data directory and the socket are given as arguments.
+    pub config: String,
+}
+
+impl Setup {
+    /// Two stripes in small segments, the eight shards of the default configuration.
+    pub fn with_cores(cores: u16) -> Setup {
+        let config = "[log]\nstripes = 2\nsegment_bytes = 16777216\ntail_bytes = 16777216\n";
+        Setup {
+            cores,
+            config: config.to_owned(),
+        }
+    }
+}
+
+/// A node and the folder of its files.
+pub struct Node {
+    setup: Setup,
+    /// On the disk of the build, since temporary folders are often in memory, which has no direct
+    /// I/O.
+    files: TempDir,
+    /// Apart, since the path of a socket has 107 bytes at the most.
+    sockets: TempDir,
+    child: Option<Child>,
+}
+
+impl Node {
+    /// Starts a node and waits until it answers.
+    pub fn start(setup: Setup) -> Node {
+        let files = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder for the log");
+        let sockets = TempDir::new().expect("a folder for the socket");
+        let config = files.path().join("node.toml");
+        std::fs::write(&config, &setup.config).expect("the configuration is written");
+        let mut node = Node {
+            setup,
+            files,
+            sockets,
+            child: None,
+        };
+        node.restart();
+        node
+    }
+
+    /// Takes another number of cores from the next start on.
+    pub fn set_cores(&mut self, cores: u16) {
+        self.setup.cores = cores;
+    }
+
+    /// Starts the node again in its data directory and waits until it answers.
+    pub fn restart(&mut self) {
+        self.spawn();
+        self.wait_until_it_answers();
+    }
+
+    /// Starts the process and does not wait.
+    pub fn spawn(&mut self) {
+        assert!(self.child.is_none(), "the node runs already");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_corelane"));
+        command
+            .arg("serve")
+            .args(["--config".as_ref(), self.path("node.toml").as_os_str()])
+            .args(["--data-dir".as_ref(), self.data_dir().as_os_str()])
+            .args(["--unix".as_ref(), self.socket().as_os_str()])
+            .args(["--cores", &self.setup.cores.to_string()])
+            .arg("--oversubscribe")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(self.stderr_file());
+        self.child = Some(command.spawn().expect("the binary was built"));
+    }
+
+    /// Waits until a hello is answered.
+    pub fn wait_until_it_answers(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let child = self.child.as_mut().expect("the node was started");
+            if let Some(status) = child.try_wait().expect("the child can be asked") {
+                panic!(
+                    "the node ended with {status} at its start:\n{}",
+                    self.stderr()
+                );
+            }
+            match self.connect(ClientOptions::default()) {
+                Ok(_) => return,
+                Err(error) if Instant::now() > deadline => {
+                    panic!("the node does not answer: {error}\n{}", self.stderr());
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(2)),
+            }
+        }
+    }
+
+    /// Connects to the node.
+    pub fn connect(&self, options: ClientOptions) -> Result<Client, ClientError> {
+        Client::connect(&self.address(), options)
+    }
+
+    /// Ends the process at once. What the kernel was given survives, unlike at power loss.
+    pub fn kill9(&mut self) {
+        let mut child = self.child.take().expect("the node runs");
+        child.kill().expect("the child can be killed");
+        child.wait().expect("the child can be waited for");
+    }
+
+    /// Asks the process to stop, waits until it has, and says how it ended.
+    pub fn terminate(&mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.wait()
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        let child = self.child.as_ref().expect("the node runs");
+        kill_process(Pid::from_child(child), signal).expect("the child can be signalled");
+    }
+
+    /// Waits until the process has ended by itself.
+    pub fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        let mut child = self.child.take().expect("the node runs");
+        loop {
+            if let Some(status) = child.try_wait().expect("the child can be asked") {
+                return status;
+            }
+            if Instant::now() > deadline {
+                child.kill().expect("the child can be killed");
+                child.wait().expect("the child can be waited for");
+                panic!("the node does not stop:\n{}", self.stderr());
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Whether the process is still there.
+    pub fn is_up(&mut self) -> bool {
+        let child = self.child.as_mut().expect("the node was started");
+        child.try_wait().expect("the child can be asked").is_none()
+    }
+
+    /// Memory that the process has resident, in kilobytes.
+    pub fn resident_kb(&self) -> u64 {
+        let status = std::fs::read_to_string(self.proc("status")).expect("the node runs");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let line = line.expect("the kernel tells it");
+        let kb = line.split_whitespace().nth(1).expect("a number");
+        kb.parse().expect("a number")
+    }
+
+    /// Files and sockets that the process has open.
+    pub fn open_files(&self) -> usize {
+        std::fs::read_dir(self.proc("fd"))
+            .expect("the node runs")
+            .count()
+    }
+
+    /// Where clients connect.
+    pub fn address(&self) -> String {
+        format!("unix:{}", self.socket().display())
+    }
+
+    /// The socket's path.
+    pub fn socket(&self) -> PathBuf {
+        self.sockets.path().join("gateway")
+    }
+
+    /// The data directory.
+    pub fn data_dir(&self) -> PathBuf {
+        self.path("data")
+    }
+
+    /// What the node wrote to standard error, over all its lives.
+    pub fn stderr(&self) -> String {
+        std::fs::read(self.path("stderr"))
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
+    }
+
+    /// Adds a line to what [`Node::stderr`] gives, to tell the lives of a node apart.
+    pub fn note(&self, line: &str) {
+        writeln!(self.stderr_file(), "--- {line}").expect("the file can be written");
+    }
+
+    fn stderr_file(&self) -> File {
+        File::options()
+            .create(true)
+            .append(true)
+            .open(self.path("stderr"))
+            .expect("the file can be opened")
+    }
+
+    fn proc(&self, name: &str) -> PathBuf {
+        let child = self.child.as_ref().expect("the node runs");
+        PathBuf::from(format!("/proc/{}/{name}", child.id()))
+    }
+
+    fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.files.path().join(name)
+    }
+}
+
+impl Drop for Node {
+    /// Leaves no process behind where a test fails.
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
