@@ -170,10 +170,12 @@ impl Node {
         kb.parse().expect("a number")
     }
 
-    /// Files and sockets that the process has open.
-    pub fn open_files(&self) -> usize {
-        std::fs::read_dir(self.proc("fd"))
-            .expect("the node runs")
+    /// Sockets that the process has open.
+    pub fn open_sockets(&self) -> usize {
+        let open = std::fs::read_dir(self.proc("fd")).expect("the node runs");
+        // What was closed meanwhile has no target any more.
+        open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
+            .filter(|target| target.to_string_lossy().starts_with("socket:"))
             .count()
     }
 
