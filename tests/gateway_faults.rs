@@ -37,11 +37,7 @@ fn start() -> Node {
 /// Another client is served, and soon.
 fn serves_others(node: &mut Node) {
     assert!(node.is_up(), "the node is gone:\n{}", node.stderr());
-    let options = ClientOptions {
-        read_timeout: Some(Duration::from_secs(10)),
-        ..ClientOptions::default()
-    };
-    let mut client = node.connect(options).expect("the node takes connections");
+    let mut client = connect_soon(node);
     let started = Instant::now();
     let fresh = corelane::clock::wall().0 as u64;
     client
@@ -53,6 +49,18 @@ fn serves_others(node: &mut Node) {
         "a thread panicked:\n{}",
         node.stderr()
     );
+}
+
+/// A connection: those that were dropped just now may still take up room for a moment.
+fn connect_soon(node: &Node) -> Client {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        match node.connect(ClientOptions::default()) {
+            Ok(client) => return client,
+            Err(error) => assert!(Instant::now() < deadline, "{error}\n{}", node.stderr()),
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 #[test]
@@ -386,18 +394,7 @@ fn connections_beyond_the_bound_are_refused_and_taken_again_when_there_is_room()
     let mut setup = Setup::with_cores(1);
     setup.config += "[gateway]\nconnections_max = 3\n";
     let mut node = Node::start(setup);
-    // The harness's own connection may still be on its way out.
-    let connect = || {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        loop {
-            match node.connect(ClientOptions::default()) {
-                Ok(client) => return client,
-                Err(error) => assert!(Instant::now() < deadline, "{error}"),
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    };
-    let mut clients: Vec<Client> = (0..3).map(|_| connect()).collect();
+    let mut clients: Vec<Client> = (0..3).map(|_| connect_soon(&node)).collect();
     let refused = node.connect(ClientOptions::default()).unwrap_err();
     assert!(
         matches!(
@@ -413,7 +410,7 @@ fn connections_beyond_the_bound_are_refused_and_taken_again_when_there_is_room()
         client.ping(1).unwrap();
     }
     clients.pop();
-    drop(connect());
+    drop(connect_soon(&node));
     drop(clients);
     serves_others(&mut node);
 }
