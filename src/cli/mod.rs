@@ -3,6 +3,7 @@
 //! Owns: arguments, progress, results on standard output, errors on standard error, exit codes
 //! (0 fine, 1 failed, 2 wrong usage). Never does: the work itself. Runs on: the main thread.
 
+mod feed;
 pub mod input;
 pub mod outcome;
 pub mod progress;

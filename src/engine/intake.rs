@@ -41,6 +41,10 @@ pub(super) struct Intake {
     pub held_routed: Option<Routed>,
     /// Taken in here, but the way on was full.
     pub held_local: Option<Routed>,
+    /// Whether no more could be taken from other cores in the last cycle.
+    pub cores_blocked: bool,
+    /// Whether no more could be taken from here in the last cycle.
+    pub here_blocked: bool,
     pub admission: Admission,
 }
 
@@ -59,6 +63,7 @@ impl Intake {
         if let Some(routed) = self.held_routed.take() {
             self.held_routed = around.accept(routed);
             if self.held_routed.is_some() {
+                self.cores_blocked = true;
                 return 0;
             }
             work += 1;
@@ -78,6 +83,7 @@ impl Intake {
             }
         });
         self.held_routed = held;
+        self.cores_blocked = self.held_routed.is_some() || around.room() == 0;
         work
     }
 
@@ -92,6 +98,7 @@ impl Intake {
         if let Some(routed) = self.held_local.take() {
             self.held_local = self.forward(routed, around);
             if self.held_local.is_some() {
+                self.here_blocked = true;
                 return 0;
             }
             work += 1;
@@ -105,7 +112,8 @@ impl Intake {
             left -= 1;
             work += 1;
         }
-        if self.held_local.is_some() || left == 0 {
+        self.here_blocked = self.held_local.is_some() || around.room() == 0;
+        if self.here_blocked {
             around.counters.increment(Counter::BackPressure);
         }
         work
@@ -191,6 +199,27 @@ impl Intake {
     /// Whether a transaction waits for its way on.
     pub fn is_holding(&self) -> bool {
         self.held_routed.is_some() || self.held_local.is_some()
+    }
+
+    /// Whether a transaction waits for room in another core's ring. Nobody rings when there is
+    /// some, so this core must look.
+    pub fn awaits_ring(&self) -> bool {
+        let me = self.requests.me();
+        let held = self.held_local.as_ref();
+        held.is_some_and(|routed| self.table.owner(routed.destination.partition) != me)
+    }
+
+    /// Whether there is something to take that the last cycle had not left because it was blocked.
+    pub fn has_mail(&self, gate: &Gate) -> bool {
+        let from_cores = !self.cores_blocked && self.requests.has_mail(0..self.cores);
+        let ports = self.cores..self.endpoints;
+        let from_here = !self.here_blocked && (gate.has_inbound() || self.requests.has_mail(ports));
+        from_cores || from_here
+    }
+
+    /// Whether anything waits to be taken, blocked or not.
+    pub fn has_any_mail(&self, gate: &Gate) -> bool {
+        gate.has_inbound() || self.requests.has_mail(0..self.endpoints)
     }
 }
 
