@@ -5,6 +5,7 @@ pub mod directory;
 pub mod files;
 pub mod format;
 pub mod index;
+pub mod inspect;
 pub mod keeper;
 pub mod rebuild;
 pub mod recover;
