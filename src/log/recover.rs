@@ -182,7 +182,10 @@ pub fn recover<F: Files + ?Sized>(
     set_log_starts(&mut state, &segments);
     let recent = window::recent_ids(files, stripe, &segments, options)?;
     match options.access {
-        Access::Repair => repair(files, stripe, &found, walk.written_beyond(), &chain.pending)?,
+        Access::Repair => {
+            make_durable(files, stripe, base.start.segment, walk.segment())?;
+            repair(files, stripe, &found, walk.written_beyond(), &chain.pending)?;
+        }
         Access::ReadOnly => {}
     }
     Ok(Recovered {
@@ -322,6 +325,21 @@ fn set_log_starts(state: &mut StripeState, segments: &[RecoveredSegment]) {
             .find_map(|segment| segment.index.partitions.get(partition)?.first());
         offsets.log_start = first.map_or(offsets.next, |batch| batch.base_offset);
     }
+}
+
+/// What was read may still be on its way to the device: a process that died left it to the kernel.
+/// From here on it counts as durable, so now it must be.
+fn make_durable<F: Files + ?Sized>(
+    files: &F,
+    stripe: StripeId,
+    first: SegmentSeq,
+    last: SegmentSeq,
+) -> Result<(), RecoverError> {
+    for seq in (first.0..=last.0).map(SegmentSeq) {
+        let path = segment_path(stripe, seq);
+        files.sync(&path).map_err(RecoverError::io(path))?;
+    }
+    Ok(())
 }
 
 /// Makes the directory what recovery has found. Each step leaves one that recovers the same way.

@@ -248,6 +248,9 @@ impl<'f, F: Files + ?Sized> Walk<'f, F> {
                 Look::Bad(bad) => Some(bad),
             };
         }
+        if there.as_ref().is_some_and(|bad| bad.ours) {
+            self.written_beyond = Some(self.segments[following].0);
+        }
         let starts = [
             here.resume,
             there.as_ref().map_or(FIRST_FRAME, |bad| bad.resume),
