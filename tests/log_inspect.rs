@@ -4,17 +4,16 @@
 
 mod log_support;
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::FileExt;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Mutex;
+use std::{fs, io};
 
 use corelane::ids::{FrameSeq, Offset, PartitionId, SegmentSeq, StripeId};
 use corelane::limits::SEGMENT_BYTES_MIN;
 use corelane::log::catalog::Catalog;
 use corelane::log::directory::{DataDirectory, Options};
-use corelane::log::files::{MemoryFiles, index_path, segment_path};
+use corelane::log::files::{FileEntry, Files, HeaderBlock, MemoryFiles, index_path, segment_path};
 use corelane::log::inspect::*;
 use corelane::log::recover::{RecoverOptions, recover};
 use log_support::*;
@@ -235,51 +234,87 @@ fn an_index_that_lies_is_named() {
     );
 }
 
-/// The writer's bytes arrive in small pieces and several frames out of order, as they may on a
-/// device with several writes under way.
+/// Files that are written while they are read: after each read of the segment, `later` comes true.
+struct InUse {
+    now: MemoryFiles,
+    later: MemoryFiles,
+    reads: Mutex<u32>,
+    /// After so many reads.
+    changes_at: u32,
+}
+
+impl Files for InUse {
+    fn read_at(&self, path: &str, position: u64, out: &mut [u8]) -> io::Result<usize> {
+        let mut reads = self.reads.lock().unwrap();
+        *reads += 1;
+        let files = if *reads > self.changes_at {
+            &self.later
+        } else {
+            &self.now
+        };
+        files.read_at(path, position, out)
+    }
+
+    fn list(&self, folder: &str) -> io::Result<Vec<FileEntry>> {
+        self.later.list(folder)
+    }
+
+    fn write_segment(&self, _: &str, _: u64, _: &HeaderBlock) -> io::Result<()> {
+        unreachable!("verify changes nothing")
+    }
+
+    fn write_header(&self, _: &str, _: &HeaderBlock) -> io::Result<()> {
+        unreachable!("verify changes nothing")
+    }
+
+    fn write_atomic(&self, _: &str, _: &[u8]) -> io::Result<()> {
+        unreachable!("verify changes nothing")
+    }
+
+    fn sync(&self, _: &str) -> io::Result<()> {
+        unreachable!("verify changes nothing")
+    }
+
+    fn rename(&self, _: &str, _: &str) -> io::Result<()> {
+        unreachable!("verify changes nothing")
+    }
+
+    fn remove(&self, _: &str) -> io::Result<()> {
+        unreachable!("verify changes nothing")
+    }
+}
+
+/// At whichever read the writer completes a frame and the one behind it, which says that the
+/// first is durable: it is never called damaged.
 #[test]
 fn a_directory_in_use_is_never_called_damaged() {
-    let mut place = Place::new();
-    place.save();
-    let file = fs::OpenOptions::new()
-        .write(true)
-        .open(place.segment(0))
-        .unwrap();
-    let path = place.path().to_owned();
-    let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut next = 0i64;
-            for _ in 0..300 {
-                let durable = place.writer.seq - 1;
-                let mut group = Vec::new();
-                for _ in 0..3 {
-                    let key = "x".repeat(2000);
-                    place.writer.durable = durable;
-                    let puts = [Put::Batch(0, next, &[&key, &key, &key])];
-                    group.push((place.writer.position, place.writer.frame(&puts)));
-                    place.writer.position += group.last().unwrap().1.len() as u32;
-                    place.writer.seq += 1;
-                    next += 3;
-                }
-                for (position, bytes) in group.iter().rev() {
-                    for (at, piece) in bytes.chunks(512).enumerate().rev() {
-                        let position = u64::from(*position) + at as u64 * 512;
-                        file.write_all_at(piece, position).unwrap();
-                    }
-                }
-            }
-            done.store(true, Ordering::Release);
-        });
-        let mut rounds = 0;
-        while !done.load(Ordering::Acquire) || rounds == 0 {
-            let report = verify(&path).unwrap();
-            assert!(report.is_sound(), "{report:?}");
-            stat(&path).unwrap();
-            rounds += 1;
-        }
-    });
-    assert_eq!(verify(&path).unwrap().stripes[0].records, 2700);
+    // A frame is longer than one read, so that the two are seen at different times.
+    let key = "x".repeat(3 << 20);
+    let now = MemoryFiles::new();
+    let mut writer = StripeWriter::of(&now, StripeId(0), DIRECTORY_ID, SEGMENT_BYTES_MIN);
+    writer.write_durable(&[Put::Batch(0, 0, &["a"])]);
+    let later = MemoryFiles::new();
+    for (path, bytes) in now.snapshot() {
+        later.write_at(&path, 0, &bytes);
+    }
+    writer.files = later.clone();
+    writer.write_durable(&[Put::Batch(0, 1, &[&key])]);
+    writer.write_durable(&[Put::Batch(0, 2, &[&key])]);
+    let mut catalog = Catalog::default();
+    catalog.ensure_topic("transactions-tokyo", 1, 1).unwrap();
+    let mut seen = BTreeSet::new();
+    for changes_at in 0..12 {
+        let files = InUse {
+            now: now.clone(),
+            later: later.clone(),
+            reads: Mutex::new(0),
+            changes_at,
+        };
+        let report = verify_stripe(&files, StripeId(0), DIRECTORY_ID, &catalog);
+        assert_eq!(report.problems, [], "change after {changes_at} reads");
+        seen.insert(report.records);
+    }
+    assert_eq!(seen, [1, 3].into(), "before and after");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::log::walk::WalkError;
 
 pub use dump::{Detail, DumpFilter, DumpFormat, DumpSummary, dump};
 pub use stat::{PartitionStat, SegmentStat, Stat, StatePair, StripeStat, stat};
-pub use verify::{Problem, Report, StripeReport, TornReport, verify};
+pub use verify::{Problem, Report, StripeReport, TornReport, verify, verify_stripe};
 
 /// Why a data directory cannot be looked into at all.
 #[derive(Debug, thiserror::Error)]

@@ -10,7 +10,7 @@ use super::InspectError;
 use crate::ids::{FrameSeq, PartitionId, SegmentSeq, StripeId};
 use crate::log::catalog::Catalog;
 use crate::log::directory::DataDirectory;
-use crate::log::files::{Files, StdFiles, StripeFiles, index_path, segment_path, stripe_folder};
+use crate::log::files::{Files, StripeFiles, index_path, segment_path, stripe_folder};
 use crate::log::format::SEGMENT_HEADER_BYTES;
 use crate::log::rebuild::{History, Rebuild};
 use crate::log::recover::load_index;
@@ -109,33 +109,42 @@ pub fn verify(path: &Path) -> Result<Report, InspectError> {
     for stripe in directory.stripes() {
         // A topic may have been made since; its partitions must be known here.
         let directory = DataDirectory::open_read_only(path)?;
-        report.stripes.push(verify_stripe(&directory, stripe));
+        let (files, catalog) = (directory.files(), directory.catalog());
+        let id = directory.meta().directory_id;
+        report
+            .stripes
+            .push(verify_stripe(&files, stripe, id, &catalog));
     }
     Ok(report)
 }
 
-fn verify_stripe(directory: &DataDirectory, stripe: StripeId) -> StripeReport {
-    let files = directory.files();
-    let mut attempts = 1..=ATTEMPTS;
-    loop {
-        let again = attempts.next().is_some_and(|attempt| attempt < ATTEMPTS);
-        let first = |files: &StdFiles| {
-            let found = StripeFiles::list(files, stripe).ok()?;
-            found.segments.first().copied()
-        };
-        let before = first(&files);
-        let report = Verify::new(directory, &files, stripe).run();
+/// The same for one stripe, over any files.
+pub fn verify_stripe<F: Files + ?Sized>(
+    files: &F,
+    stripe: StripeId,
+    directory_id: u128,
+    catalog: &Catalog,
+) -> StripeReport {
+    let first = || {
+        let found = StripeFiles::list(files, stripe).ok()?;
+        found.segments.first().copied()
+    };
+    let read = || Verify::new(files, stripe, directory_id, catalog).run();
+    for _ in 1..ATTEMPTS {
+        let before = first();
+        let report = read();
         // Retention took the oldest segment away while it was read: that is no problem.
-        if report.problems.is_empty() || first(&files) == before || !again {
+        if report.problems.is_empty() || first() == before {
             return report;
         }
     }
+    read()
 }
 
-struct Verify<'a> {
+struct Verify<'a, F: ?Sized> {
     directory_id: u128,
-    catalog: std::sync::Arc<Catalog>,
-    files: &'a StdFiles,
+    catalog: &'a Catalog,
+    files: &'a F,
     stripe: StripeId,
     found: StripeFiles,
     rebuild: Rebuild,
@@ -145,11 +154,16 @@ struct Verify<'a> {
     report: StripeReport,
 }
 
-impl<'a> Verify<'a> {
-    fn new(directory: &DataDirectory, files: &'a StdFiles, stripe: StripeId) -> Verify<'a> {
+impl<'a, F: Files + ?Sized> Verify<'a, F> {
+    fn new(
+        files: &'a F,
+        stripe: StripeId,
+        directory_id: u128,
+        catalog: &'a Catalog,
+    ) -> Verify<'a, F> {
         Verify {
-            directory_id: directory.meta().directory_id,
-            catalog: directory.catalog(),
+            directory_id,
+            catalog,
             files,
             stripe,
             found: StripeFiles::default(),
