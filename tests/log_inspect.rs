@@ -154,7 +154,7 @@ fn a_flipped_bit_anywhere_in_what_counts_is_found() {
     let indexes = [0, 1].map(|seq| place.path().join(index_path(StripeId(0), SegmentSeq(seq))));
     for path in files.iter().chain(&indexes) {
         let len = fs::metadata(path).unwrap().len() as usize;
-        for byte in (0..len).step_by(13) {
+        for byte in (0..len).step_by(41) {
             flip(path, byte);
             let report = verify(place.path()).unwrap();
             assert!(!report.is_sound(), "{}, byte {byte}", path.display());
