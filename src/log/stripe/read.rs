@@ -76,15 +76,15 @@ fn visit_batch(
 }
 
 impl<D: Disk> Stripe<D> {
-    /// See [`crate::storage::Consumer::read`].
+    /// Reads from any offset; see [`crate::storage::Consumer::read`].
     pub(in crate::log) fn read(
         &mut self,
         slot: Slot,
+        from: Offset,
         core: &mut Core<D>,
         visit: &mut impl FnMut(Record<'_>) -> Visit,
     ) -> Result<ReadOutcome, ReadError> {
         let part = &self.parts[slot.index()];
-        let from = part.position;
         if from >= part.visible() {
             return Ok(ReadOutcome::Empty);
         }
