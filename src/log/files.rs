@@ -13,6 +13,7 @@ use crate::log::format::SEGMENT_HEADER_BYTES;
 
 pub use memory::MemoryFiles;
 pub use std_files::StdFiles;
+pub(crate) use std_files::{sync_parent, write_file_atomic};
 
 /// A segment's header block.
 pub type HeaderBlock = [u8; SEGMENT_HEADER_BYTES];

@@ -87,8 +87,11 @@ fn create_direct(path: &Path) -> io::Result<File> {
 
 /// Makes the names in the folder of `path` durable.
 pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
-    let parent = path.parent().unwrap_or(Path::new("."));
-    File::open(parent)?.sync_all()
+    // The parent of a relative path of one part is the empty path, which cannot be opened.
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn temporary(path: &Path) -> PathBuf {

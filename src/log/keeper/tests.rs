@@ -239,7 +239,7 @@ fn replies_that_find_no_room_are_not_lost() {
     assert!(keeper.is_waiting());
     let mut replies = 0;
     while handle.poll().is_some() || keeper.step(Nanos(0)) > 0 {
-        replies = replies + 1;
+        replies += 1;
     }
     assert!(replies >= asked, "{replies} of {asked}");
 }
