@@ -14,7 +14,8 @@ use corelane::log::state::Recovered;
 use corelane::log::storage::{LogStorage, StripeStart};
 use corelane::log::stripe::{PartitionSpec, Processing, ReadAt, StripeOptions};
 use corelane::storage::{
-    Ack, CommitRefusal, Consumer, Offer, Outputs, Producer, ReadError, ReadOutcome, Record, Refusal, StorageEvent, Visit,
+    Ack, CommitRefusal, Consumer, Offer, Outputs, Producer, ReadError, ReadOutcome, Record,
+    Refusal, StorageEvent, Visit,
 };
 
 /// Small, so that tests roll.
@@ -59,7 +60,6 @@ impl Setup {
 pub struct Rig {
     pub files: MemoryFiles,
     pub log: LogStorage<SimDisk>,
-    pub recovered: Recovered,
     pub now: Now,
     pub appended: Vec<Ack>,
     pub durable: Vec<Ack>,
@@ -137,7 +137,6 @@ impl Rig {
         Ok(Rig {
             files,
             log: LogStorage::new(starts.collect(), disk),
-            recovered,
             now: Now {
                 mono: Nanos(1),
                 wall: UnixMicros(1_700_000_000_000_000),
@@ -175,12 +174,7 @@ impl Rig {
     }
 
     /// Offers record `number`; its token is the number.
-    pub fn try_offer(
-        &mut self,
-        partition: u32,
-        number: u32,
-        filler: usize,
-    ) -> Result<(), Refusal> {
+    pub fn try_offer(&mut self, partition: u32, number: u32, filler: usize) -> Result<(), Refusal> {
         let offer = Offer {
             partition: PartitionId(partition),
             value: value(number, filler),
@@ -283,8 +277,9 @@ impl Rig {
     /// The state pairs.
     pub fn state(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut pairs = Vec::new();
-        self.log
-            .state(0, &mut |key, value| pairs.push((key.to_vec(), value.to_vec())));
+        self.log.state(0, &mut |key, value| {
+            pairs.push((key.to_vec(), value.to_vec()))
+        });
         pairs
     }
 }
