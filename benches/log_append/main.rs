@@ -33,7 +33,7 @@ pub(crate) struct Scale {
 
 const FULL: Scale = Scale {
     rounds: 10,
-    singles_per_round: 500,
+    singles_per_round: 300,
     small_records: 6_000_000,
     large_records: 80_000,
     segment_bytes: 1 << 30,
@@ -186,8 +186,9 @@ fn main() {
     let cpu = core_affinity::get_core_ids()
         .and_then(|ids| ids.last().copied())
         .map_or(Placement::Unbound, |id| Placement::Fixed(id.id));
+    // The preempt timer stays at its default: with 200 us the executor was seen to sleep for ever
+    // on Linux 6.18. Nothing here needs it, since the duty cycle gives way by itself.
     let executor = LocalExecutorBuilder::new(cpu)
-        .preempt_timer(std::time::Duration::from_micros(200))
         .make()
         .expect("an executor can be made here");
     if let Err(error) = executor.run(run(scale)) {
