@@ -45,7 +45,7 @@ fn process_all(rig: &mut Rig, outputs: &Outputs) -> Vec<u32> {
             seen.push(number(record.value));
             Visit::Continue
         });
-        if let ReadOutcome::Records(next) = outcome.unwrap() {
+        if let ReadOutcome::Records(next) = outcome.expect("nothing is damaged") {
             match rig.log.commit(rig.now, partition, next, outputs) {
                 Ok(()) => {}
                 Err(CommitRefusal::Full) => seen.truncate(before),

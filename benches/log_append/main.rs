@@ -5,7 +5,8 @@
 //! on one stripe; bandwidth at least 80 % of bare O_DIRECT writes.
 //!
 //! Not measured: the gateway, routing, handlers. Files lie under `target/`; run it where that is
-//! the device of interest. `--test` (what `cargo test --benches` gives) runs tiny counts.
+//! the device of interest. `--test` (what `cargo test --benches` gives) runs tiny counts; `latency`,
+//! `throughput` or `catch-up` runs only that part.
 
 mod baseline;
 mod catch_up;
@@ -175,9 +176,21 @@ async fn throughput(scale: Scale) -> io::Result<()> {
 }
 
 async fn run(scale: Scale) -> io::Result<()> {
-    one_in_flight(scale).await?;
-    throughput(scale).await?;
-    catch_up::run(scale).await
+    let only: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|a| !a.starts_with('-'))
+        .collect();
+    let wanted = |name: &str| only.is_empty() || only.iter().any(|o| o == name);
+    if wanted("latency") {
+        one_in_flight(scale).await?;
+    }
+    if wanted("throughput") {
+        throughput(scale).await?;
+    }
+    if wanted("catch-up") {
+        catch_up::run(scale).await?;
+    }
+    Ok(())
 }
 
 fn main() {
