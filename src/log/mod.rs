@@ -24,7 +24,9 @@
 //! | [`storage`] | the stripes of one core behind the engine's seam |
 //! | [`stripe`] | append, group commit, atomic groups, reads, rolling, retention |
 //! | [`disk`], [`dma`], [`sim`] | the hot side's disk: the trait, the real one, the simulated one |
+//! | [`directory`], [`catalog`] | a data directory: its lock, its version, its topics |
 //! | [`files`], [`index`], [`keeper`] | files off the hot path |
+//! | [`recover`], [`walk`], [`scan`], [`rebuild`] | from files back to a stripe |
 
 pub mod catalog;
 pub mod directory;

@@ -105,6 +105,21 @@ impl<D: Disk> LogStorage<D> {
         self.stripes[usize::from(place.lane)].offsets(place.slot)
     }
 
+    /// [`Consumer::read`] from any offset at or after the first one kept. After
+    /// [`ReadOutcome::Pending`] ask again once [`Producer::poll`] has done something.
+    ///
+    /// # Errors
+    /// Damaged or unreadable storage, or an offset that retention has taken.
+    pub fn read_from(
+        &mut self,
+        partition: PartitionId,
+        from: Offset,
+        visit: &mut impl FnMut(Record<'_>) -> Visit,
+    ) -> Result<ReadOutcome, ReadError> {
+        let (stripe, slot, core) = self.stripe(partition);
+        stripe.read(slot, from, core, visit)
+    }
+
     /// Whether a stripe waits for a segment to go on in, as it does while no space is left.
     pub fn is_blocked(&self) -> bool {
         self.stripes.iter().any(Stripe::is_blocked)
@@ -224,8 +239,8 @@ impl<D: Disk> Consumer for LogStorage<D> {
         partition: PartitionId,
         visit: &mut impl FnMut(Record<'_>) -> Visit,
     ) -> Result<ReadOutcome, ReadError> {
-        let (stripe, slot, core) = self.stripe(partition);
-        stripe.read(slot, core, visit)
+        let from = self.position(partition);
+        self.read_from(partition, from, visit)
     }
 
     fn commit(

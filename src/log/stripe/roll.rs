@@ -287,7 +287,8 @@ impl<D: Disk> Stripe<D> {
             let space = segment_bytes.saturating_sub(position) as usize;
             if space >= capacity_min {
                 let is_open = matches!(active.file, File::Open(_));
-                self.segments.blocked = !is_open;
+                // A smaller group may still fit while a larger one waits: that stays blocked.
+                self.segments.blocked |= !is_open;
                 return is_open.then_some((active.seq, position, space));
             }
         }
