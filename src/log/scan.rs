@@ -16,6 +16,9 @@ use crate::wire::{BatchError, BatchView};
 /// Least number of bytes asked of the device at once.
 pub const READ_BYTES: usize = 2 << 20;
 
+/// The one byte of an entry's header that holds nothing.
+const RESERVED_AT: usize = 13;
+
 /// Reads a file in large steps and hands out pieces of the buffer.
 #[derive(Debug)]
 pub struct SegmentReader<'f, F: ?Sized> {
@@ -225,7 +228,8 @@ fn take_entry<'a>(rest: &mut &'a [u8]) -> Result<(EntryHeader, &'a [u8]), String
         return Err(format!("it needs {need} bytes, {} are left", rest.len()));
     };
     let (payload, padding) = entry[ENTRY_HEADER_BYTES..].split_at(header.payload_bytes as usize);
-    if padding.iter().any(|&byte| byte != 0) {
+    // The checksum is over the header's fields, and this byte is in none of them.
+    if entry[RESERVED_AT] != 0 || padding.iter().any(|&byte| byte != 0) {
         return Err("padding is not zero".into());
     }
     *rest = tail;

@@ -24,6 +24,9 @@ use crate::log::format::{
 };
 use crate::log::scan::{Frame, FrameFault, SegmentReader};
 
+/// Bytes of a segment's header block that hold something; zeros follow.
+const SEGMENT_FIELDS_BYTES: usize = 64;
+
 /// Why a stripe's files cannot be followed at all.
 #[derive(Debug, thiserror::Error)]
 pub enum WalkError {
@@ -271,7 +274,16 @@ impl<'f, F: Files + ?Sized> Walk<'f, F> {
     fn check_header(&mut self, at: usize) -> Result<(), WalkError> {
         let seq = self.segments[at].0;
         let block = self.bytes(at, 0, SEGMENT_HEADER_BYTES)?;
-        let decoded = SegmentHeader::decode(block);
+        let decoded = SegmentHeader::decode(block).and_then(|header| {
+            let padding = block[SEGMENT_FIELDS_BYTES..].iter();
+            match padding.copied().find(|&byte| byte != 0) {
+                None => Ok(header),
+                Some(byte) => Err(FormatError::Field {
+                    field: "padding of the segment header",
+                    value: byte.into(),
+                }),
+            }
+        });
         let path = segment_path(self.stripe, seq);
         let header = decoded.map_err(|source| WalkError::Header {
             path: path.clone(),
