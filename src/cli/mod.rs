@@ -5,6 +5,7 @@
 
 mod feed;
 pub mod input;
+pub mod log;
 pub mod outcome;
 pub mod progress;
 pub mod report;
@@ -35,6 +36,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Submit a file of transactions to a running node and report the receipts
     Submit(submit::SubmitArgs),
+    /// Look into a data directory; changes nothing
+    Log(log::LogArgs),
 }
 
 impl Cli {
@@ -45,6 +48,7 @@ impl Cli {
             Command::Run(args) => run::run(args),
             Command::Serve(args) => serve::serve(args),
             Command::Submit(args) => submit::submit(args),
+            Command::Log(args) => log::log(&args),
         }
     }
 }
