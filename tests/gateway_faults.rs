@@ -111,6 +111,30 @@ fn broken_frames_get_a_goodbye_that_names_the_byte() {
 }
 
 #[test]
+fn the_goodbye_comes_last_after_the_answers_to_all_that_was_taken() {
+    let mut node = start();
+    const COUNT: u64 = 200;
+    let (mut raw, _) = Raw::greeted(&node.socket());
+    let mut bytes = Vec::new();
+    for seq in 0..COUNT {
+        bytes.extend(submit(seq, Acks::All, &transaction(11, seq)));
+    }
+    let position = (hello().len() + bytes.len()) as u64;
+    bytes.extend(0u32.to_le_bytes());
+    raw.send(&bytes).unwrap();
+    let mut said = raw.rest();
+    let goodbye = Said::Goodbye(GoodbyeReason::ProtocolError, Some(position));
+    assert_eq!(said.pop(), Some(goodbye));
+    let is_receipt = |said: &Said| matches!(said, Said::Receipt(_));
+    assert_eq!(
+        said.iter().filter(|said| is_receipt(said)).count() as u64,
+        COUNT
+    );
+    assert_eq!(said.len() as u64, COUNT, "and nothing else");
+    serves_others(&mut node);
+}
+
+#[test]
 fn a_connection_that_does_not_start_with_a_hello_of_this_version_is_ended() {
     let mut node = start();
     let mut wrong_magic = hello();

@@ -77,8 +77,14 @@ impl Client {
             .set_read_timeout(Some(options.connect_timeout))
             .map_err(io)?;
         let mut receiver = Receiver::new(stream.try_clone().map_err(io)?, Arc::new(Window::new(0)));
-        send_hello(stream.try_clone().map_err(io)?, &options.name).map_err(io)?;
-        let welcome = receiver.recv_welcome()?;
+        let sent = send_hello(stream.try_clone().map_err(io)?, &options.name).map_err(io);
+        // A node that refuses the connection may have closed it already: its goodbye says more
+        // than the broken pipe.
+        let welcome = match (sent, receiver.recv_welcome()) {
+            (Ok(()), answer) => answer?,
+            (Err(_), Err(goodbye @ ClientError::Goodbye { .. })) => return Err(goodbye),
+            (Err(error), _) => return Err(error),
+        };
         let in_flight_max = options.in_flight_max.min(welcome.in_flight_max as usize);
         let window = Arc::new(Window::new(in_flight_max.max(1)));
         receiver.set_window(Arc::clone(&window));
@@ -140,8 +146,12 @@ impl Client {
         if let Some(reply) = self.ready.pop_front() {
             return Ok(reply);
         }
-        self.sender.flush()?;
-        self.receiver.recv()
+        match self.sender.flush() {
+            Ok(()) => self.receiver.recv(),
+            Err(error @ ClientError::TimedOut { .. }) => Err(error),
+            // The node has closed; what it said before can still be read, and says why.
+            Err(_) => self.receiver.recv(),
+        }
     }
 
     /// Submits a transaction with `acks` all and waits until it is durable. Answers to other

@@ -53,6 +53,8 @@ pub struct RetryingClient {
     unanswered: BTreeMap<u64, Held>,
     /// Those of `unanswered` that are yet to be submitted on this connection, in order.
     queue: VecDeque<u64>,
+    /// Answers that arrived while another one was waited for.
+    ready: VecDeque<Reply>,
     order_next: u64,
     /// Attempts since the last answer.
     attempts: u32,
@@ -81,6 +83,7 @@ impl RetryingClient {
             connection: None,
             unanswered: BTreeMap::new(),
             queue: VecDeque::new(),
+            ready: VecDeque::new(),
             order_next: 0,
             attempts: 0,
         })
@@ -117,6 +120,13 @@ impl RetryingClient {
     /// [`ClientError::Closed`] where nothing is unanswered; [`ClientError::GaveUp`]; a node that
     /// breaks the protocol.
     pub fn recv(&mut self) -> Result<Reply, ClientError> {
+        match self.ready.pop_front() {
+            Some(reply) => Ok(reply),
+            None => self.recv_next(),
+        }
+    }
+
+    fn recv_next(&mut self) -> Result<Reply, ClientError> {
         loop {
             if self.unanswered.is_empty() {
                 return Err(ClientError::Closed { unanswered: 0 });
@@ -136,8 +146,8 @@ impl RetryingClient {
         }
     }
 
-    /// Submits a transaction with `acks` all and waits until it is durable. Only for use without
-    /// other submits in flight.
+    /// Submits a transaction with `acks` all and waits until it is durable. Answers to other
+    /// submits that arrive meanwhile are kept for [`RetryingClient::recv`].
     ///
     /// # Errors
     /// [`ClientError::Rejected`] where another try cannot help; else as
@@ -148,10 +158,11 @@ impl RetryingClient {
     ) -> Result<TxReceipt, ClientError> {
         let ticket = self.submit(&transaction.borrowed(), Acks::All)?;
         loop {
-            let reply = self.recv()?;
+            let reply = self.recv_next()?;
             if reply.correlation == ticket.correlation {
                 return Ok(reply.outcome?);
             }
+            self.ready.push_back(reply);
         }
     }
 

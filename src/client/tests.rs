@@ -208,6 +208,32 @@ fn what_the_node_does_wrong_is_named() {
 }
 
 #[test]
+fn answers_and_the_goodbye_are_read_also_after_the_node_has_closed() {
+    let node = play(8, 1, |_, peer| {
+        let submit = peer.submit().unwrap();
+        peer.receipt(submit.correlation);
+        let mut bytes = Vec::new();
+        Goodbye {
+            reason: GoodbyeReason::ServerStopping,
+            position: None,
+            message: "bye",
+        }
+        .encode(&mut bytes);
+        peer.send(&bytes);
+    });
+    let mut client = Client::connect(&node.address, options()).unwrap();
+    let first = transaction("first");
+    client.submit(&first.borrowed(), Acks::All).unwrap();
+    client.flush().unwrap();
+    node.over();
+    client.submit(&first.borrowed(), Acks::All).unwrap();
+    assert!(client.recv().unwrap().outcome.is_ok());
+    let end = client.recv().unwrap_err();
+    assert!(matches!(end, ClientError::Goodbye { .. }), "{end}");
+    assert_eq!(client.unanswered(), 1);
+}
+
+#[test]
 fn a_transaction_that_cannot_be_sent_changes_nothing() {
     let node = play(8, 1, |_, peer| {
         let submit = peer.submit().unwrap();
