@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures_lite::FutureExt;
 use glommio::{CpuSet, LocalExecutorBuilder, Placement, PoolPlacement};
 
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::cpu::Plan;
 use crate::engine::core::{Core, CoreOptions, CoreParts, Flow};
 use crate::engine::gateway::{self, Gate, GateOptions, LocalEvent};
@@ -22,6 +22,7 @@ use crate::engine::handler::HandlerFactory;
 use crate::engine::idle::{Awaited, Idle, IdleStrategy, Step};
 use crate::engine::status::{CoreStatus, Phase};
 use crate::ids::CoreId;
+use crate::log::disk::Disk;
 use crate::log::dma::DmaDisk;
 use crate::log::storage::{LogStorage, StripeStart};
 use crate::storage::{Consumer, Producer};
@@ -34,6 +35,9 @@ const FIRST_LOOK: Duration = Duration::from_millis(10);
 
 /// How long it looks away after that. Bounds how late time-driven work (retention) starts.
 const LATER_LOOK: Duration = Duration::from_millis(200);
+
+/// How long a core waits for its stripes' first segments, in nanoseconds.
+const WARM_UP_NS: u64 = 10_000_000_000;
 
 /// What a core's thread is started with.
 pub(super) struct Seed<F> {
@@ -136,6 +140,7 @@ async fn live<F: HandlerFactory>(seed: Seed<F>, ready: Sender<Result<Vec<SocketA
         commands: seed.parts.commands,
     };
     let mut core = Core::new(seed.options, parts, seed.factory);
+    warm_up(&mut core, &event).await;
     seed.parts.status.set_phase(Phase::Running);
     if ready.send(addresses).is_err() {
         return;
@@ -145,6 +150,25 @@ async fn live<F: HandlerFactory>(seed: Seed<F>, ready: Sender<Result<Vec<SocketA
     finish(&mut core, &event).await;
     gate.close();
     farewell(&gate).await;
+}
+
+/// Runs cycles until every stripe has its segment, so that the first transactions do not wait for
+/// the keeper to write one. Gives up where no space is left: the node then starts and pushes back.
+async fn warm_up<D: Disk, F: HandlerFactory>(
+    core: &mut Core<LogStorage<D>, F>,
+    event: &LocalEvent,
+) {
+    let start = clock::monotonic();
+    let mut clock = Clock::new();
+    loop {
+        let now = clock.now();
+        core.run_once(now);
+        let storage = core.storage_mut();
+        if !storage.is_blocked() || now.mono.since(start) > WARM_UP_NS {
+            return;
+        }
+        wait(core, event, Duration::from_millis(1)).await;
+    }
 }
 
 /// The loop around the duty cycle.
@@ -220,10 +244,7 @@ async fn wait<S: Producer + Consumer, F: HandlerFactory>(
 }
 
 /// Makes the last frames durable and witnessed.
-async fn finish<D: crate::log::disk::Disk, F: HandlerFactory>(
-    core: &mut Core<LogStorage<D>, F>,
-    event: &LocalEvent,
-) {
+async fn finish<D: Disk, F: HandlerFactory>(core: &mut Core<LogStorage<D>, F>, event: &LocalEvent) {
     let mut clock = Clock::new();
     loop {
         let now = clock.now();
