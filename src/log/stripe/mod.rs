@@ -9,7 +9,7 @@
 //! | `append` | offers become batches in the open frame |
 //! | `commit` | outputs, state and position become one atomic group |
 //! | `writer` | frames are sealed, written, made durable; poisoning |
-//! | `roll` | from one segment to the next |
+//! | `segments`, `roll` | the segments; from one to the next |
 //! | `retention` | which old segments may go |
 //! | `read`, `chunks`, `tail` | records from memory, else from the device |
 
@@ -22,6 +22,7 @@ mod part;
 mod read;
 mod retention;
 mod roll;
+mod segments;
 mod tail;
 mod writer;
 
@@ -39,7 +40,8 @@ use append::Pending;
 use chunks::Chunks;
 pub(super) use frame::Slot;
 use part::{Part, Touched};
-use roll::{Keeping, Segments};
+use roll::Keeping;
+use segments::Segments;
 use tail::Tail;
 use writer::Writer;
 

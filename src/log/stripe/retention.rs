@@ -10,7 +10,7 @@
 //! - nobody reads in it.
 
 use super::part::{Part, Processing};
-use super::roll::{Checkpoint, File, Segment};
+use super::segments::{Checkpoint, File, Segment};
 use super::{Core, Stripe};
 use crate::clock::Now;
 use crate::ids::Offset;
