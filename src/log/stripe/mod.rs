@@ -28,7 +28,7 @@ mod writer;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::ids::{FrameSeq, Offset, PartitionId, StripeId, TopicId};
+use crate::ids::{FrameSeq, Nanos, Offset, PartitionId, StripeId, TopicId};
 use crate::limits::{BLOCK_BYTES, FRAME_BYTES_MAX};
 use crate::log::disk::{Disk, Op, Tag};
 use crate::log::format::{FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES};
@@ -121,6 +121,8 @@ pub(super) struct Stripe<D: Disk> {
     tail: Tail<D::Buffer>,
     segments: Segments,
     chunks: Chunks<D::Chunk>,
+    /// When the rule of retention is looked at again.
+    retain_next: Nanos,
     poison: Option<StorageError>,
     /// The first frame that is lost for good, where one is.
     failed_from: Option<FrameSeq>,
@@ -165,6 +167,7 @@ impl<D: Disk> Stripe<D> {
             tail: Tail::new(options.tail_bytes),
             segments: Segments::new(recovered.segments),
             chunks: Chunks::new(),
+            retain_next: Nanos(0),
             poison: None,
             failed_from: None,
         };
