@@ -510,3 +510,19 @@ fn a_damaged_batch_in_the_window_is_named() {
         "{text}"
     );
 }
+
+#[test]
+fn a_lost_first_frame_of_a_segment_is_placed_there() {
+    let files = MemoryFiles::new();
+    three_segments(&files);
+    files.edit(&path(1), |bytes| bytes[4096..8192].fill(0));
+    assert_eq!(damaged(run(&files)), (path(1), 4096, 4));
+    let files = MemoryFiles::new();
+    let mut writer = three_segments(&files);
+    writer.start_segment(3);
+    let at = writer.write(&[Put::Batch(1, 9, &["torn"])]);
+    files.edit(&path(3), |bytes| bytes[at as usize + 100] ^= 1);
+    let torn = run(&files).unwrap().torn.unwrap();
+    assert_eq!((torn.segment, torn.position), (SegmentSeq(3), 4096));
+    assert!(!files.snapshot().contains_key(&path(3)));
+}

@@ -35,6 +35,7 @@ pub mod dma;
 pub mod files;
 pub mod format;
 pub mod index;
+pub mod inspect;
 pub mod keeper;
 pub mod rebuild;
 pub mod recover;

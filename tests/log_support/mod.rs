@@ -2,6 +2,8 @@
 //! code that does so in earnest.
 #![allow(dead_code, clippy::unwrap_used)] // Each test file uses a part of it.
 
+use std::path::Path;
+
 use corelane::exactly_once::Fingerprint;
 use corelane::ids::{FrameSeq, Offset, PartitionId, SegmentSeq, StripeId, UnixMillis};
 use corelane::log::files::{MemoryFiles, segment_path};
@@ -80,20 +82,32 @@ pub struct StripeWriter {
     pub epoch: u32,
     pub durable: u64,
     pub segment_bytes: u64,
+    pub directory_id: u128,
 }
 
 impl StripeWriter {
     /// A stripe with one empty segment.
     pub fn new(files: &MemoryFiles) -> StripeWriter {
+        StripeWriter::of(files, StripeId(0), DIRECTORY_ID, SEGMENT_BYTES)
+    }
+
+    /// The same, of any stripe and directory.
+    pub fn of(
+        files: &MemoryFiles,
+        stripe: StripeId,
+        directory_id: u128,
+        segment_bytes: u64,
+    ) -> StripeWriter {
         let mut writer = StripeWriter {
             files: files.clone(),
-            stripe: StripeId(0),
+            stripe,
             segment: 0,
             position: SEGMENT_HEADER_BYTES as u32,
             seq: 1,
             epoch: 1,
             durable: 0,
-            segment_bytes: SEGMENT_BYTES,
+            segment_bytes,
+            directory_id,
         };
         writer.start_segment(0);
         writer
@@ -115,7 +129,7 @@ impl StripeWriter {
         let header = SegmentHeader {
             stripe: self.stripe,
             seq: SegmentSeq(seq),
-            directory_id: DIRECTORY_ID,
+            directory_id: self.directory_id,
             segment_bytes: self.segment_bytes,
         };
         let mut block = [0; SEGMENT_HEADER_BYTES];
@@ -171,6 +185,22 @@ impl StripeWriter {
         let at = self.write(puts);
         self.durable = self.seq - 1;
         at
+    }
+}
+
+/// Writes files below `root`, those of segments without the zeros at their end.
+pub fn save(files: &MemoryFiles, root: &Path) {
+    for (path, mut bytes) in files.snapshot() {
+        if path.ends_with(".log") {
+            let used = bytes
+                .iter()
+                .rposition(|&byte| byte != 0)
+                .map_or(0, |last| last + 1);
+            bytes.truncate(align_up(used, 4096));
+        }
+        let path = root.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
     }
 }
 
