@@ -270,12 +270,14 @@ fn retention_takes_old_segments_but_nothing_unprocessed() {
     }
     rig.settle();
     for _ in 0..100 {
+        rig.pass(1_000_000);
         rig.cycle();
     }
     assert_eq!(rig.log.offsets(PartitionId(0)).start, Offset(0));
     assert_eq!(process_all(&mut rig, &outputs).len(), 500);
     rig.settle();
     for _ in 0..100 {
+        rig.pass(1_000_000);
         rig.cycle();
     }
     assert!(

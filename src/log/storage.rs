@@ -6,12 +6,13 @@
 
 use std::collections::VecDeque;
 
+use super::catalog::Catalog;
 use super::disk::{Completion, Disk, Done, Op};
 use super::keeper::KeeperHandle;
 use super::state::Recovered;
-use super::stripe::{Core, PartitionSpec, Slot, Stripe, StripeOptions};
+use super::stripe::{Core, PartitionSpec, Processing, ReadAt, Slot, Stripe, StripeOptions};
 use crate::clock::Now;
-use crate::ids::{Offset, PartitionId};
+use crate::ids::{Offset, PartitionId, StripeId, TopicId};
 use crate::storage::{
     CommitRefusal, Consumer, Offer, Outputs, Producer, ReadError, ReadOutcome, Record, Refusal,
     StorageError, StorageEvent, Visit,
@@ -28,6 +29,28 @@ pub struct StripeStart {
     pub options: StripeOptions,
     /// Its line to the keeper.
     pub keeper: KeeperHandle,
+}
+
+/// The partitions of a stripe, with what `role` says of each one's topic.
+pub fn partition_specs(
+    catalog: &Catalog,
+    stripe: StripeId,
+    role: impl Fn(TopicId) -> (Processing, ReadAt),
+) -> Vec<PartitionSpec> {
+    // Ids ascend with the index within a topic, since a topic's partitions are made together.
+    catalog
+        .partitions_in(stripe)
+        .filter_map(|id| {
+            let topic = catalog.partition(id)?.topic;
+            let (processing, read_at) = role(topic);
+            Some(PartitionSpec {
+                id,
+                topic,
+                processing,
+                read_at,
+            })
+        })
+        .collect()
 }
 
 /// Where a partition lives.

@@ -9,7 +9,7 @@
 //! | `append` | offers become batches in the open frame |
 //! | `commit` | outputs, state and position become one atomic group |
 //! | `writer` | frames are sealed, written, made durable; poisoning |
-//! | `roll` | from one segment to the next |
+//! | `segments`, `roll` | the segments; from one to the next |
 //! | `retention` | which old segments may go |
 //! | `read`, `chunks`, `tail` | records from memory, else from the device |
 
@@ -22,12 +22,13 @@ mod part;
 mod read;
 mod retention;
 mod roll;
+mod segments;
 mod tail;
 mod writer;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::ids::{FrameSeq, Offset, PartitionId, StripeId, TopicId};
+use crate::ids::{FrameSeq, Nanos, Offset, PartitionId, StripeId, TopicId};
 use crate::limits::{BLOCK_BYTES, FRAME_BYTES_MAX};
 use crate::log::disk::{Disk, Op, Tag};
 use crate::log::format::{FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES};
@@ -39,7 +40,8 @@ use append::Pending;
 use chunks::Chunks;
 pub(super) use frame::Slot;
 use part::{Part, Touched};
-use roll::{Keeping, Segments};
+use roll::Keeping;
+use segments::Segments;
 use tail::Tail;
 use writer::Writer;
 
@@ -119,6 +121,8 @@ pub(super) struct Stripe<D: Disk> {
     tail: Tail<D::Buffer>,
     segments: Segments,
     chunks: Chunks<D::Chunk>,
+    /// When the rule of retention is looked at again.
+    retain_next: Nanos,
     poison: Option<StorageError>,
     /// The first frame that is lost for good, where one is.
     failed_from: Option<FrameSeq>,
@@ -163,6 +167,7 @@ impl<D: Disk> Stripe<D> {
             tail: Tail::new(options.tail_bytes),
             segments: Segments::new(recovered.segments),
             chunks: Chunks::new(),
+            retain_next: Nanos(0),
             poison: None,
             failed_from: None,
         };
