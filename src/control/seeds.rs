@@ -78,7 +78,7 @@ impl Starting<'_> {
             replies,
             table: Arc::clone(&self.layout.table),
             window: window(config, recent),
-            fingerprinter: self.fingerprinter.clone(),
+            fingerprinter: self.fingerprinter,
             counters: writer,
             status,
             commands,

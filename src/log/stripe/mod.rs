@@ -17,7 +17,6 @@ mod append;
 mod chunks;
 mod commit;
 mod frame;
-mod hash;
 mod part;
 mod read;
 mod retention;
