@@ -1,6 +1,7 @@
 //! Prints frames, entries and records in the order they lie in, for people or as JSON lines.
 
-use std::fmt;
+mod line;
+
 use std::io::Write;
 use std::path::Path;
 
@@ -15,6 +16,8 @@ use crate::log::format::{FrameHeader, SEGMENT_HEADER_BYTES};
 use crate::log::scan::{Entry, Frame, Payload};
 use crate::log::walk::{Ending, Start, Step, Walk};
 use crate::wire::{BatchView, RecordView};
+
+use line::{BatchLine, Line, RecordLine};
 
 /// How much is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,165 +69,6 @@ pub struct DumpSummary {
     pub frames: u64,
     /// Stripes that end in damage; the dump of a stripe stops there.
     pub damaged: u64,
-}
-
-/// A line of the dump.
-#[derive(Debug, Serialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
-enum Line<'a> {
-    Frame {
-        path: &'a str,
-        byte: u32,
-        stripe: u16,
-        segment: u64,
-        frame: u64,
-        epoch: u32,
-        durable: u64,
-        entries: u32,
-        bytes: u32,
-        sealed_at_us: i64,
-    },
-    Batch {
-        partition: u32,
-        topic: &'a str,
-        index: u32,
-        byte: u32,
-        bytes: u32,
-        offset_first: i64,
-        offset_last: i64,
-        records: u32,
-        leader_epoch: i32,
-        codec: u8,
-        timestamp_max_ms: i64,
-    },
-    Record {
-        offset: i64,
-        timestamp_ms: i64,
-        key: Option<String>,
-        value_bytes: Option<usize>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        value: Option<String>,
-        headers: Vec<(String, Option<String>)>,
-    },
-    Position {
-        partition: u32,
-        topic: &'a str,
-        index: u32,
-        position: i64,
-    },
-    State {
-        key: String,
-        /// Empty means that the key is removed.
-        value: String,
-    },
-    Marker,
-    Unreadable {
-        reason: String,
-    },
-    Torn {
-        path: String,
-        byte: u32,
-        frame: u64,
-        reason: String,
-    },
-    Damaged {
-        path: String,
-        byte: u32,
-        frame: u64,
-        reason: String,
-    },
-}
-
-impl fmt::Display for Line<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Line::Frame {
-                path,
-                byte,
-                frame,
-                epoch,
-                durable,
-                entries,
-                bytes,
-                sealed_at_us,
-                stripe: _,
-                segment: _,
-            } => write!(
-                f,
-                "{path}, byte {byte}: frame {frame}, {bytes} bytes, {entries} entries, epoch \
-                 {epoch}, durable {durable}, sealed at {sealed_at_us} us"
-            ),
-            Line::Batch {
-                partition,
-                topic,
-                index,
-                byte,
-                bytes,
-                offset_first,
-                offset_last,
-                records,
-                leader_epoch: _,
-                codec,
-                timestamp_max_ms,
-            } => write!(
-                f,
-                "  batch {topic}/{index} (partition {partition}), byte {byte}: {bytes} bytes, \
-                 offsets {offset_first} to {offset_last}, {records} records, codec {codec}, \
-                 newest {timestamp_max_ms} ms"
-            ),
-            Line::Record {
-                offset,
-                timestamp_ms,
-                key,
-                value_bytes,
-                value,
-                headers,
-            } => {
-                let key = key.as_deref().unwrap_or("null");
-                write!(
-                    f,
-                    "    record {offset}, {timestamp_ms} ms, key {key}, value "
-                )?;
-                match (value, value_bytes) {
-                    (Some(value), _) => write!(f, "{value}")?,
-                    (None, Some(bytes)) => write!(f, "{bytes} bytes")?,
-                    (None, None) => write!(f, "null")?,
-                }
-                for (name, value) in headers {
-                    write!(f, ", {name} = {}", value.as_deref().unwrap_or("null"))?;
-                }
-                Ok(())
-            }
-            Line::Position {
-                partition,
-                topic,
-                index,
-                position,
-            } => write!(
-                f,
-                "  position {topic}/{index} (partition {partition}): {position}"
-            ),
-            Line::State { key, value } if value.is_empty() => write!(f, "  state {key} removed"),
-            Line::State { key, value } => write!(f, "  state {key} = {value}"),
-            Line::Marker => write!(f, "  marker"),
-            Line::Unreadable { reason } => write!(f, "    unreadable: {reason}"),
-            Line::Torn {
-                path,
-                byte,
-                frame,
-                reason,
-            } => write!(
-                f,
-                "{path}, byte {byte}: torn tail, frame {frame} is incomplete: {reason}"
-            ),
-            Line::Damaged {
-                path,
-                byte,
-                frame,
-                reason,
-            } => write!(f, "{path}, byte {byte}: DAMAGED, frame {frame}: {reason}"),
-        }
-    }
 }
 
 /// Prints what the filter lets pass. Never changes anything.
@@ -398,7 +242,7 @@ impl Dump<'_> {
         let (topic, index) = place(self.catalog, id);
         match &entry.payload {
             Payload::Batch(batch) => {
-                self.print(&Line::Batch {
+                self.print(&Line::Batch(BatchLine {
                     partition: id.0,
                     topic,
                     index,
@@ -410,7 +254,7 @@ impl Dump<'_> {
                     leader_epoch: batch.leader_epoch(),
                     codec: batch.codec(),
                     timestamp_max_ms: batch.max_timestamp().0,
-                })?;
+                }))?;
                 self.records(batch)
             }
             Payload::Position(position) => self.print(&Line::Position {
@@ -476,7 +320,7 @@ fn frame_line<'a>(path: &'a str, header: &FrameHeader, bytes: u32) -> Line<'a> {
 
 fn record_line(record: &RecordView<'_>, detail: Detail) -> Line<'static> {
     let headers = record.headers.clone();
-    Line::Record {
+    Line::Record(RecordLine {
         offset: record.offset.0,
         timestamp_ms: record.timestamp.0,
         key: record.key.map(readable),
@@ -487,5 +331,5 @@ fn record_line(record: &RecordView<'_>, detail: Detail) -> Line<'static> {
         headers: headers
             .map(|h| (h.name.to_owned(), h.value.map(readable)))
             .collect(),
-    }
+    })
 }
