@@ -1,7 +1,7 @@
 //! `corelane run`: a file of transactions through a node in this process.
 //!
 //! Owns: its arguments, the order of its steps, and what its figures mean. Never does: cores,
-//! storage. The transactions are submitted by [`super::feed`].
+//! storage. The transactions are submitted by `feed`.
 
 use std::error::Error;
 use std::num::{NonZeroU32, NonZeroU64};

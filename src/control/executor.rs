@@ -36,6 +36,14 @@ const FIRST_LOOK: Duration = Duration::from_millis(10);
 /// How long it looks away after that. Bounds how late time-driven work (retention) starts.
 const LATER_LOOK: Duration = Duration::from_millis(200);
 
+/// The executor hands requests to the kernel and takes its answers only when no task is runnable.
+/// A core that always finds work must therefore step aside now and then while reads, writes or
+/// connections are under way: after this many nanoseconds,
+const TURN_NS: u64 = 50_000;
+
+/// for this long. It costs about 10 µs.
+const TURN: Duration = Duration::from_micros(1);
+
 /// How long a core waits for its stripes' first segments, in nanoseconds.
 const WARM_UP_NS: u64 = 10_000_000_000;
 
@@ -180,6 +188,7 @@ async fn cycle<S: Producer + Consumer, F: HandlerFactory>(
 ) {
     let mut clock = Clock::new();
     let mut looks_idle = 0;
+    let mut last_turn = clock.now().mono;
     loop {
         let now = clock.now();
         let work = core.run_once(now);
@@ -194,6 +203,10 @@ async fn cycle<S: Producer + Consumer, F: HandlerFactory>(
             Awaited::Nothing
         };
         match idle.step(now.mono, work, awaited) {
+            Step::Again if awaited == Awaited::Kernel && now.mono.since(last_turn) > TURN_NS => {
+                last_turn = now.mono;
+                glommio::timer::sleep(TURN).await;
+            }
             Step::Again => {
                 looks_idle = 0;
                 // To the back of the executor's queue: connections with bytes go first.
@@ -211,6 +224,7 @@ async fn cycle<S: Producer + Consumer, F: HandlerFactory>(
                     .map(|at| Duration::from_nanos(at.since(now.mono)));
                 let timeout = resting.map_or(look, |rest| rest.min(look));
                 core.note_park();
+                last_turn = now.mono;
                 wait(core, event, timeout).await;
             }
         }

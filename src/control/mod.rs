@@ -10,6 +10,7 @@ mod layout;
 mod node;
 mod seeds;
 pub mod signals;
+mod watch;
 
 pub use error::StartError;
 pub use node::{Node, NodeOptions, NodeReport, StopError};

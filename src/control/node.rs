@@ -31,6 +31,7 @@ use super::error::StartError;
 use super::executor::{Seed, spawn};
 use super::layout::Layout;
 use super::seeds::Starting;
+use super::watch::Watch;
 
 /// Recycled segments kept for reuse, per stripe.
 const SPARES_MAX: usize = 2;
@@ -75,6 +76,8 @@ pub struct Node {
     addresses: Vec<SocketAddr>,
     unix: Vec<PathBuf>,
     torn: Vec<(StripeId, TornTail)>,
+    /// Outlives the cores, whose last waits it may have to end.
+    watch: Option<Watch>,
     /// Dropped after the cores: stops once their last requests are carried out.
     keeper: Option<KeeperThread>,
     /// Holds the lock.
@@ -146,6 +149,10 @@ impl Node {
         let endpoints = cores + options.ports;
         let bells: Bells = (0..endpoints).map(|_| Doorbell::default()).collect();
         let (keeper, keepers) = start_keeper(&layout, &bells, cores)?;
+        let watch = Watch::spawn(&bells, cores).map_err(|error| StartError::System {
+            what: "starting the watch",
+            reason: error.to_string(),
+        })?;
         let mut starting = Starting {
             config,
             layout: &layout,
@@ -180,6 +187,7 @@ impl Node {
             addresses: config.gateway.tcp.clone(),
             unix: config.gateway.unix.clone(),
             torn,
+            watch: Some(watch),
             keeper: Some(keeper),
             _layout: layout,
         };
@@ -325,6 +333,7 @@ impl Node {
                 let _ = thread.join();
             }
         }
+        drop(self.watch.take());
         drop(self.keeper.take());
         for path in &self.unix {
             let _ = std::fs::remove_file(path);

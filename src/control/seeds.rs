@@ -43,8 +43,10 @@ const INTAKE_BUDGET: usize = 512;
 /// Batches that a core processes in one cycle.
 const BATCHES_PER_CYCLE: usize = 8;
 
-/// How long an executor on a dedicated core polls the kernel before it parks.
-const SPIN_STRATEGY_POLL: Duration = Duration::from_millis(10);
+/// How long an executor that waits for the kernel polls it before it parks. Short, because on
+/// devices without FUA the flush of this core's own write runs in a kernel worker on the same CPU,
+/// which polling keeps from running.
+const EXECUTOR_POLL: Duration = Duration::from_micros(20);
 
 /// What all cores of a node are started with.
 pub(super) struct Starting<'a> {
@@ -83,15 +85,11 @@ impl Starting<'_> {
             status,
             commands,
         };
-        let spin = Duration::from_micros(config.node.spin_us.into());
-        let (idle, spin_before_park) = match config.node.idle {
-            Idle::Adaptive => (
-                IdleStrategy::Adaptive {
-                    spin_ns: spin.as_nanos() as u64,
-                },
-                spin,
-            ),
-            Idle::Spin => (IdleStrategy::Spin, SPIN_STRATEGY_POLL),
+        let idle = match config.node.idle {
+            Idle::Adaptive => IdleStrategy::Adaptive {
+                spin_ns: u64::from(config.node.spin_us) * 1000,
+            },
+            Idle::Spin => IdleStrategy::Spin,
         };
         let seed = Seed {
             core: CoreId(core),
@@ -113,7 +111,7 @@ impl Starting<'_> {
                 .collect(),
             idle,
             preempt_timer: Duration::from_micros(config.node.preempt_timer_us.into()),
-            spin_before_park,
+            spin_before_park: EXECUTOR_POLL,
         };
         (seed, handle)
     }

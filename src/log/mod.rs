@@ -20,7 +20,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`format`], [`state`] | the bytes of a segment; the plain data that modules share |
+//! | [`mod@format`], [`state`] | the bytes of a segment; the plain data that modules share |
 //! | [`storage`] | the stripes of one core behind the engine's seam |
 //! | [`stripe`] | append, group commit, atomic groups, reads, rolling, retention |
 //! | [`disk`], [`dma`], [`sim`] | the hot side's disk: the trait, the real one, the simulated one |
