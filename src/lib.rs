@@ -1,6 +1,24 @@
 //! corelane: a thread-per-core transaction engine with a durable log built in.
 //!
-//! Modules in layer order; imports point down only, and `tests/tidy.rs` holds that.
+//! ```text
+//! client ──frame──▶ core A: gateway ─▶ decode (borrow) ─▶ nearest shard ─▶ owner?
+//!                                                                  │ no        │ yes
+//!                                                    mesh (crossbeam ring)     │
+//!                                                                  ▼           ▼
+//!                                                           core B: duplicate? ─▶ stripe append,
+//!                                                                                 group commit
+//!                                                                                      │
+//!                                                           receipt ◀── durable ───────┘
+//! client ◀─frame── core A ◀── mesh ◀────────┘                       │
+//!                                                                   ▼
+//!                                                core B: read ─▶ decode (borrow) ─▶ handler
+//!                                                        ─▶ outputs + position, atomically
+//! ```
+//!
+//! To run a node in a program of yours, see [`control::Node`] and `examples/custom_handler.rs`; to
+//! talk to one, [`client`]. `docs/ARCHITECTURE.md` says where to start reading.
+//!
+//! The modules stand in layer order. Imports point down only, and `tests/tidy.rs` holds that.
 
 // Words: std only.
 pub mod clock;

@@ -3,7 +3,9 @@
 //! Owns: arguments, progress, results on standard output, errors on standard error, exit codes
 //! (0 fine, 1 failed, 2 wrong usage). Never does: the work itself. Runs on: the main thread.
 
+mod feed;
 pub mod input;
+pub mod log;
 pub mod outcome;
 pub mod progress;
 pub mod report;
@@ -34,6 +36,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Submit a file of transactions to a running node and report the receipts
     Submit(submit::SubmitArgs),
+    /// Look into a data directory; changes nothing
+    Log(log::LogArgs),
 }
 
 impl Cli {
@@ -44,6 +48,7 @@ impl Cli {
             Command::Run(args) => run::run(args),
             Command::Serve(args) => serve::serve(args),
             Command::Submit(args) => submit::submit(args),
+            Command::Log(args) => log::log(&args),
         }
     }
 }

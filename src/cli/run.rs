@@ -1,18 +1,31 @@
 //! `corelane run`: a file of transactions through a node in this process.
 //!
-//! Owns: its arguments and what is wrong with them. Never does: cores, storage.
+//! Owns: its arguments, the order of its steps, and what its figures mean. Never does: cores,
+//! storage. The transactions are submitted by `feed`.
 
+use std::error::Error;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use super::feed::{Feed, Tally};
 use super::input::{InputError, InputReader, InputTransaction, OnError};
 use super::outcome;
+use super::progress::Progress;
+use super::report::{LatencyReport, RunReport, ShardReport};
 use super::settings::{self, Overrides};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, ShardConfig};
+use crate::control::signals::StopSignal;
+use crate::control::{Node, NodeOptions, NodeReport};
+use crate::engine::ledger::Ledger;
 use crate::ids::Acks;
+use crate::telemetry::{Counter, Stage};
+
+/// How long what was submitted may take to be processed once everything was submitted.
+const DRAIN_MAX: Duration = Duration::from_secs(300);
 
 /// Arguments of `corelane run`.
 #[derive(Debug, Args)]
@@ -77,19 +90,96 @@ impl RunArgs {
 
 /// Runs the file through a node.
 pub fn run(args: RunArgs) -> ExitCode {
-    match read(&args) {
-        Ok(_) => outcome::failed("this build reads transactions but has no node to run them"),
+    match execute(&args) {
+        Ok(report) => {
+            let text = if args.json {
+                report.to_json()
+            } else {
+                report.to_string()
+            };
+            let printed = outcome::print(text);
+            match report.lost {
+                0 => printed,
+                lost => outcome::failed(format_args!("{lost} transactions were lost")),
+            }
+        }
         Err(error) => outcome::failed(error),
     }
 }
 
-/// Everything that can be wrong with the arguments and the file is found before a core starts.
-fn read(args: &RunArgs) -> Result<Vec<InputTransaction>, Box<dyn std::error::Error>> {
-    let config = args.config()?;
+fn execute(args: &RunArgs) -> Result<RunReport, Box<dyn Error>> {
+    // Everything that can be wrong with the arguments and the file is found before a core starts,
+    // so that a bad line changes nothing.
+    let mut config = args.config()?;
+    // Nobody but this process submits.
+    config.gateway.tcp.clear();
+    config.gateway.unix.clear();
     let mut reader = args.transactions(&config)?;
     let transactions: Vec<InputTransaction> = reader.by_ref().collect::<Result<_, _>>()?;
     if transactions.is_empty() {
         return Err(format!("no transactions in {}", reader.file()).into());
     }
-    Ok(transactions)
+    let stop = StopSignal::listen()?;
+    let mut node = Node::start(&config, NodeOptions { ports: 1 }, Ledger::new)?;
+    for (stripe, torn) in node.torn_tails() {
+        eprintln!("note: stripe {stripe}: {torn}");
+    }
+    let submitter = node.submitter().expect("one port was asked for");
+    let progress = Progress::start(Some(
+        transactions.len() as u64 * u64::from(args.repeat.get()),
+    ));
+    let start = Instant::now();
+    let feed = Feed::new(&transactions, args, config.transactions.acks, submitter);
+    let tally = feed.run(&node, &stop, &progress)?;
+    node.drain(DRAIN_MAX)?;
+    let elapsed = start.elapsed();
+    drop(progress);
+    let done = node.report().ok_or("a core does not answer")?;
+    node.stop()?;
+    let mut report = report(&tally, &done, &config);
+    report.note_skipped(reader.skipped());
+    report.set_elapsed(elapsed.as_secs_f64());
+    Ok(report)
+}
+
+fn report(tally: &Tally, done: &NodeReport, config: &Config) -> RunReport {
+    let count = |counter| done.counters.get(counter);
+    let processed = count(Counter::Processed);
+    let settled = processed + count(Counter::DeadLettered) + count(Counter::ProcessedDuplicates);
+    let unprocessed = count(Counter::RecordsAppended).saturating_sub(settled);
+    let unanswered = match config.transactions.acks {
+        Acks::None => 0,
+        Acks::Leader | Acks::All => tally.submitted - tally.acknowledged - tally.rejected,
+    };
+    let mut report = RunReport {
+        submitted: tally.submitted,
+        acknowledged: tally.acknowledged,
+        processed: Some(processed),
+        duplicates: count(Counter::Duplicates),
+        dead_lettered: Some(count(Counter::DeadLettered)),
+        rejected: tally.rejected,
+        lost: unanswered + unprocessed,
+        latency: LatencyReport {
+            produce: done.histograms.summary(Stage::Produce).into(),
+            consume: done.histograms.summary(Stage::Consume).into(),
+            end_to_end: done.histograms.summary(Stage::EndToEnd).into(),
+        },
+        ..RunReport::default()
+    };
+    report.set_shards(shards(done, config));
+    report
+}
+
+/// The ledger's totals: of the data directory's whole life, not of this run alone.
+fn shards(done: &NodeReport, config: &Config) -> Vec<ShardReport> {
+    let shard = |shard: &ShardConfig| {
+        let totals = done.ledger.get(&shard.id).copied().unwrap_or_default();
+        ShardReport {
+            id: shard.id,
+            name: shard.name.clone(),
+            transactions: totals.transactions,
+            amount_total: totals.amount,
+        }
+    };
+    config.shards.iter().map(shard).collect()
 }

@@ -2,15 +2,26 @@
 //!
 //! Owns: its arguments. Never does: cores, storage, connections.
 
+use std::error::Error;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 
 use super::outcome;
 use super::settings::{self, Overrides};
 use crate::config::{Config, ConfigError};
+use crate::control::signals::StopSignal;
+use crate::control::{Node, NodeOptions};
+use crate::engine::ledger::Ledger;
+
+/// How often the node's health and the signals are looked at.
+const WATCH: Duration = Duration::from_millis(20);
+
+/// How long a graceful stop may take.
+const DRAIN_MAX: Duration = Duration::from_secs(60);
 
 /// Arguments of `corelane serve`.
 #[derive(Debug, Args)]
@@ -57,10 +68,45 @@ impl ServeArgs {
     }
 }
 
-/// Serves until told to stop.
+/// Serves until told to stop, or until a core fails.
 pub fn serve(args: ServeArgs) -> ExitCode {
-    match args.config() {
-        Ok(_) => outcome::failed("this build reads its configuration but has no node to serve"),
+    match execute(&args) {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => outcome::failed(error),
     }
+}
+
+fn execute(args: &ServeArgs) -> Result<(), Box<dyn Error>> {
+    let config = args.config()?;
+    let stop = StopSignal::listen()?;
+    let node = Node::start(&config, NodeOptions::default(), Ledger::new)?;
+    for (stripe, torn) in node.torn_tails() {
+        eprintln!("note: stripe {stripe}: {torn}");
+    }
+    announce(&node, &config);
+    while !stop.is_asked() {
+        if let Some(failure) = node.failure() {
+            // What is durable stays so; the rest is for the next start to find out.
+            let _ = node.stop();
+            return Err(failure.into());
+        }
+        std::thread::sleep(WATCH);
+    }
+    eprintln!("stopping: finishing what was taken in; a second signal stops at once");
+    let drained = node.drain(DRAIN_MAX);
+    let stopped = node.stop();
+    drained?;
+    Ok(stopped?)
+}
+
+/// Says where the node listens, one line an address: what starts it can wait for the last line.
+fn announce(node: &Node, config: &Config) {
+    for address in node.addresses() {
+        eprintln!("listening on {address}");
+    }
+    for path in &config.gateway.unix {
+        eprintln!("listening on unix:{}", path.display());
+    }
+    let directory = config.log.directory.display();
+    eprintln!("ready: {} cores, data directory {directory}", node.cores());
 }

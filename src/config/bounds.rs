@@ -43,9 +43,13 @@ const BOUNDS: &[Bound] = &[
     bound("node.cores", 0, CORES_MAX as u64, "cores", |c| {
         u64::from(c.node.cores)
     }),
-    bound("node.preempt_timer_us", 50, 100_000, "microseconds", |c| {
-        u64::from(c.node.preempt_timer_us)
-    }),
+    bound(
+        "node.preempt_timer_us",
+        5_000,
+        1_000_000,
+        "microseconds",
+        |c| u64::from(c.node.preempt_timer_us),
+    ),
     bound("node.spin_us", 0, 1_000_000, "microseconds", |c| {
         u64::from(c.node.spin_us)
     }),

@@ -1,1 +1,16 @@
-//! control.
+//! Control: start a node, watch it, drain it, stop it.
+//!
+//! Owns: the order of starting and stopping, the housekeeping threads, the data directory's lock.
+//! Never does: anything with a transaction. Runs on: housekeeping threads; reaches cores by
+//! commands and reads their status.
+
+mod error;
+mod executor;
+mod layout;
+mod node;
+mod seeds;
+pub mod signals;
+mod watch;
+
+pub use error::StartError;
+pub use node::{Node, NodeOptions, NodeReport, StopError};

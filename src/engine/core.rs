@@ -117,6 +117,8 @@ impl<S: Producer + Consumer, F: HandlerFactory> Core<S, F> {
             budget: options.intake_budget,
             held_routed: None,
             held_local: None,
+            cores_blocked: false,
+            here_blocked: false,
             admission: Admission::Open,
         };
         let produce = Produce {

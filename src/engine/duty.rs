@@ -44,18 +44,23 @@ impl<S: Producer + Consumer, F: HandlerFactory> Core<S, F> {
         self.flow
     }
 
-    /// Whether reads or writes are under way, or something waits for storage's room.
+    /// Whether reads or writes are under way, or something waits for storage's room: news of it
+    /// comes through the executor.
     pub fn awaits_kernel(&self) -> bool {
         self.storage.is_busy() || self.intake.is_holding() || self.process.is_holding()
     }
 
-    /// Whether anything for this core arrived since the cycle. Looked at once more between the
-    /// announcement of sleep and sleep itself.
+    /// Whether something waits for room in a ring to another core, of which nobody gives news.
+    pub fn awaits_ring(&self) -> bool {
+        self.intake.awaits_ring() || !self.outbox.is_empty()
+    }
+
+    /// Whether anything that this core could take arrived since the cycle. Looked at once more
+    /// between the announcement of sleep and sleep itself.
     pub fn has_mail(&self) -> bool {
-        self.intake.requests.has_mail()
-            || self.outbox.has_mail()
+        self.intake.has_mail(&self.gate)
+            || self.outbox.has_mail(self.options.endpoints)
             || !self.commands.is_empty()
-            || self.gate.has_inbound()
     }
 
     /// This core's doorbell.
@@ -135,7 +140,7 @@ impl<S: Producer + Consumer, F: HandlerFactory> Core<S, F> {
             outbox,
             counters,
         };
-        intake.from_cores(&mut around) + intake.from_here(gate, &mut around)
+        intake.take_from_cores(&mut around) + intake.take_from_here(gate, &mut around)
     }
 
     /// Tells control how the core stands.
@@ -148,7 +153,8 @@ impl<S: Producer + Consumer, F: HandlerFactory> Core<S, F> {
         self.produce.window.expire(now.mono, 64);
         let held = usize::from(self.intake.is_holding()) + usize::from(self.process.is_holding());
         let unanswered = usize::from(!self.outbox.is_empty());
-        let busy = usize::from(self.storage.is_busy()) + usize::from(self.has_mail());
+        let mail = self.has_mail() || self.intake.has_any_mail(&self.gate);
+        let busy = usize::from(self.storage.is_busy()) + usize::from(mail);
         let in_flight = self.produce.pending.len() + held + unanswered + busy;
         let backlog = match self.process.halted() {
             // What will not be processed any more is nothing to wait for.
@@ -159,7 +165,7 @@ impl<S: Producer + Consumer, F: HandlerFactory> Core<S, F> {
         if let Some(reason) = self.process.halted() {
             self.status.fail_once(reason);
         }
-        if let Some(error) = self.storage.error() {
+        if let Some(error) = self.storage.error().filter(|_| !self.status.has_failed()) {
             self.status.fail_once(&error.to_string());
         }
     }

@@ -24,6 +24,18 @@ pub enum Step {
     Wait,
 }
 
+/// What a core that found no work waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// Only for new work.
+    Nothing,
+    /// For room in a ring to another core: it must look, as nobody will tell.
+    Ring,
+    /// For reads, writes or connections, whose news only the executor sees: there is no point in
+    /// spinning here.
+    Kernel,
+}
+
 /// The ladder's state.
 #[derive(Debug)]
 pub struct Idle {
@@ -40,21 +52,24 @@ impl Idle {
         }
     }
 
-    /// Decides after a cycle that did `work`. `kernel_busy` says that reads or writes are under
-    /// way, whose end only the executor sees: then there is no point in spinning here.
-    pub fn step(&mut self, now: Nanos, work: usize, kernel_busy: bool) -> Step {
+    /// Decides after a cycle that did `work`.
+    pub fn step(&mut self, now: Nanos, work: usize, awaited: Awaited) -> Step {
         if work > 0 {
             self.idle_since = None;
             return Step::Again;
         }
         let since = *self.idle_since.get_or_insert(now);
-        if kernel_busy {
-            return Step::Wait;
-        }
-        match self.strategy {
-            IdleStrategy::Spin => Step::Again,
-            IdleStrategy::Adaptive { spin_ns } if now.since(since) < spin_ns => Step::Again,
-            IdleStrategy::Adaptive { .. } => Step::Wait,
+        match (awaited, self.strategy) {
+            (Awaited::Ring, _) => Step::Again,
+            (Awaited::Kernel, _) => Step::Wait,
+            (Awaited::Nothing, IdleStrategy::Spin) => Step::Again,
+            (Awaited::Nothing, IdleStrategy::Adaptive { spin_ns }) => {
+                if now.since(since) < spin_ns {
+                    Step::Again
+                } else {
+                    Step::Wait
+                }
+            }
         }
     }
 }
@@ -66,17 +81,18 @@ mod tests {
     #[test]
     fn the_ladder_spins_for_its_time_after_work_and_then_waits() {
         let mut idle = Idle::new(IdleStrategy::Adaptive { spin_ns: 100 });
-        assert_eq!(idle.step(Nanos(1000), 0, false), Step::Again);
-        assert_eq!(idle.step(Nanos(1099), 0, false), Step::Again);
-        assert_eq!(idle.step(Nanos(1100), 0, false), Step::Wait);
-        assert_eq!(idle.step(Nanos(1200), 1, false), Step::Again);
-        assert_eq!(idle.step(Nanos(1250), 0, false), Step::Again);
-        assert_eq!(idle.step(Nanos(1251), 0, true), Step::Wait);
+        assert_eq!(idle.step(Nanos(1000), 0, Awaited::Nothing), Step::Again);
+        assert_eq!(idle.step(Nanos(1099), 0, Awaited::Nothing), Step::Again);
+        assert_eq!(idle.step(Nanos(1100), 0, Awaited::Nothing), Step::Wait);
+        assert_eq!(idle.step(Nanos(1200), 1, Awaited::Nothing), Step::Again);
+        assert_eq!(idle.step(Nanos(1250), 0, Awaited::Nothing), Step::Again);
+        assert_eq!(idle.step(Nanos(1251), 0, Awaited::Kernel), Step::Wait);
+        assert_eq!(idle.step(Nanos(9999), 0, Awaited::Ring), Step::Again);
     }
 
     #[test]
     fn a_dedicated_core_never_parks_of_its_own() {
         let mut idle = Idle::new(IdleStrategy::Spin);
-        assert_eq!(idle.step(Nanos(u64::MAX), 0, false), Step::Again);
+        assert_eq!(idle.step(Nanos(u64::MAX), 0, Awaited::Nothing), Step::Again);
     }
 }

@@ -41,6 +41,10 @@ pub(super) struct Intake {
     pub held_routed: Option<Routed>,
     /// Taken in here, but the way on was full.
     pub held_local: Option<Routed>,
+    /// Whether no more could be taken from other cores in the last cycle.
+    pub cores_blocked: bool,
+    /// Whether no more could be taken from here in the last cycle.
+    pub here_blocked: bool,
     pub admission: Admission,
 }
 
@@ -54,11 +58,12 @@ pub(super) struct Surroundings<'a, S> {
 
 impl Intake {
     /// Takes what other cores have routed here. Returns the amount of work done.
-    pub fn from_cores<S: Producer>(&mut self, around: &mut Surroundings<'_, S>) -> usize {
+    pub fn take_from_cores<S: Producer>(&mut self, around: &mut Surroundings<'_, S>) -> usize {
         let mut work = 0;
         if let Some(routed) = self.held_routed.take() {
             self.held_routed = around.accept(routed);
             if self.held_routed.is_some() {
+                self.cores_blocked = true;
                 return 0;
             }
             work += 1;
@@ -78,12 +83,13 @@ impl Intake {
             }
         });
         self.held_routed = held;
+        self.cores_blocked = self.held_routed.is_some() || around.room() == 0;
         work
     }
 
     /// Takes what came in on this core's connections and from ports, and routes it. Returns the
     /// amount of work done.
-    pub fn from_here<S: Producer>(
+    pub fn take_from_here<S: Producer>(
         &mut self,
         gate: &Gate,
         around: &mut Surroundings<'_, S>,
@@ -92,26 +98,28 @@ impl Intake {
         if let Some(routed) = self.held_local.take() {
             self.held_local = self.forward(routed, around);
             if self.held_local.is_some() {
+                self.here_blocked = true;
                 return 0;
             }
             work += 1;
         }
         let mut left = self.budget.min(around.room());
         while left > 0 && self.held_local.is_none() {
-            let Some(inbound) = gate.next_inbound().or_else(|| self.from_port()) else {
+            let Some(inbound) = gate.next_inbound().or_else(|| self.take_from_port()) else {
                 break;
             };
             self.held_local = self.take_in(inbound, around);
             left -= 1;
             work += 1;
         }
-        if self.held_local.is_some() || left == 0 {
+        self.here_blocked = self.held_local.is_some() || around.room() == 0;
+        if self.here_blocked {
             around.counters.increment(Counter::BackPressure);
         }
         work
     }
 
-    fn from_port(&mut self) -> Option<Inbound> {
+    fn take_from_port(&mut self) -> Option<Inbound> {
         let mut found = None;
         self.requests
             .poll(self.cores..self.endpoints, 1, |_, request| {
@@ -191,6 +199,27 @@ impl Intake {
     /// Whether a transaction waits for its way on.
     pub fn is_holding(&self) -> bool {
         self.held_routed.is_some() || self.held_local.is_some()
+    }
+
+    /// Whether a transaction waits for room in another core's ring. Nobody rings when there is
+    /// some, so this core must look.
+    pub fn awaits_ring(&self) -> bool {
+        let me = self.requests.me();
+        let held = self.held_local.as_ref();
+        held.is_some_and(|routed| self.table.owner(routed.destination.partition) != me)
+    }
+
+    /// Whether there is something to take that the last cycle had not left because it was blocked.
+    pub fn has_mail(&self, gate: &Gate) -> bool {
+        let from_cores = !self.cores_blocked && self.requests.has_mail(0..self.cores);
+        let ports = self.cores..self.endpoints;
+        let from_here = !self.here_blocked && (gate.has_inbound() || self.requests.has_mail(ports));
+        from_cores || from_here
+    }
+
+    /// Whether anything waits to be taken, blocked or not.
+    pub fn has_any_mail(&self, gate: &Gate) -> bool {
+        gate.has_inbound() || self.requests.has_mail(0..self.endpoints)
     }
 }
 

@@ -28,7 +28,7 @@ mod intake;
 pub mod ledger;
 pub mod message;
 mod pending;
-mod process;
+pub mod process;
 mod produce;
 mod reply;
 pub mod route;

@@ -217,16 +217,12 @@ impl<F: HandlerFactory> Process<F> {
             return self.halt(format!("the handler's state does not fit: {full}"));
         }
         self.record_latencies(now, produce);
-        self.write(
-            now,
-            Unwritten {
-                partition,
-                next,
-                tally,
-            },
-            storage,
-            counters,
-        );
+        let unwritten = Unwritten {
+            partition,
+            next,
+            tally,
+        };
+        self.write(now, unwritten, storage, counters);
     }
 
     /// Writes a processed batch's group. Returns whether it was written.

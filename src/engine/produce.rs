@@ -46,29 +46,10 @@ impl Produce {
         let start = routed.key.start as usize;
         let id = &routed.inbound.body[start..start + routed.key.len as usize];
         let fingerprint = self.fingerprinter.of(id);
-        match self.window.get(fingerprint) {
-            Some(Entry::Stored {
-                partition,
-                offset,
-                timestamp,
-            }) => {
-                counters.increment(Counter::Duplicates);
-                // The first submission may have come from a place nearer to another shard.
-                let destination = self
-                    .table
-                    .destination(partition)
-                    .expect("only transactions enter the window");
-                let stored = (offset, timestamp);
-                let waiter = waiter(&routed);
-                answer(&waiter, destination, stored, Submission::Duplicate, outbox);
-                return Accepted::Done;
-            }
-            Some(Entry::InFlight { token }) => {
-                counters.increment(Counter::Duplicates);
-                self.wait_for(token, waiter(&routed), outbox);
-                return Accepted::Done;
-            }
-            None => {}
+        if let Some(first) = self.window.get(fingerprint) {
+            counters.increment(Counter::Duplicates);
+            self.answer_duplicate(first, waiter(&routed), outbox);
+            return Accepted::Done;
         }
         let token = self.pending.insert(Slot {
             waiter: waiter(&routed),
@@ -122,6 +103,26 @@ impl Produce {
             outbox.send(inbound.reply_to, Answer::Rejected(code));
         }
         Accepted::Done
+    }
+
+    /// A second submission of an id gets what the first one got or will get.
+    fn answer_duplicate(&mut self, first: Entry, waiter: Waiter, outbox: &mut Outbox) {
+        match first {
+            Entry::Stored {
+                partition,
+                offset,
+                timestamp,
+            } => {
+                // The first submission may have come from a place nearer to another shard.
+                let destination = self
+                    .table
+                    .destination(partition)
+                    .expect("only transactions enter the window");
+                let stored = (offset, timestamp);
+                answer(&waiter, destination, stored, Submission::Duplicate, outbox);
+            }
+            Entry::InFlight { token } => self.wait_for(token, waiter, outbox),
+        }
     }
 
     /// A second submission of an id whose record is on its way waits for the same record.

@@ -65,8 +65,8 @@ impl Outbox {
     }
 
     /// Whether answers wait in a ring to this core.
-    pub fn has_mail(&self) -> bool {
-        self.port.has_mail()
+    pub fn has_mail(&self, endpoints: u16) -> bool {
+        self.port.has_mail(0..endpoints)
     }
 
     /// Whether answers are held back.

@@ -71,9 +71,14 @@ impl CoreStatus {
         self.backlog.store(backlog, Ordering::Release);
     }
 
+    /// Whether there is a [`CoreStatus::failure`].
+    pub fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+
     /// Notes a failure; the first one stays and later calls cost one load.
     pub fn fail_once(&self, reason: &str) {
-        if self.failed.load(Ordering::Relaxed) {
+        if self.has_failed() {
             return;
         }
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());

@@ -137,7 +137,7 @@ impl Submitter {
     pub fn wait(&mut self, timeout: Duration) {
         self.ring();
         self.replies.bell().announce_sleep(&self.waker);
-        if !self.replies.has_mail() {
+        if !self.replies.has_mail(0..self.cores) {
             std::thread::park_timeout(timeout);
         }
         self.replies.bell().stay_awake();

@@ -74,9 +74,10 @@ pub trait Disk: 'static {
     /// Memory that was read into.
     type Chunk: Deref<Target = [u8]> + fmt::Debug;
 
-    /// A buffer of exactly `bytes` bytes with any content. `bytes` is a multiple of
-    /// [`crate::limits::BLOCK_BYTES`] and at most [`crate::limits::FRAME_BYTES_MAX`].
-    fn allocate(&mut self, bytes: usize) -> Rc<Self::Buffer>;
+    /// A buffer of `bytes` bytes with any content, or somewhat fewer where one can be reused, but
+    /// at least `bytes_min`. Both are multiples of [`crate::limits::BLOCK_BYTES`] and at most
+    /// [`crate::limits::FRAME_BYTES_MAX`].
+    fn allocate(&mut self, bytes_min: usize, bytes: usize) -> Rc<Self::Buffer>;
 
     /// Shortens a buffer to `bytes`, a multiple of the block. It cannot grow again.
     fn trim(buffer: &mut Self::Buffer, bytes: usize);

@@ -21,6 +21,10 @@ use super::disk::{Completion, Disk, Done, FileId, Tag};
 use super::files::segment_path;
 use crate::ids::{SegmentSeq, StripeId};
 
+/// Buffers kept for reuse, and the smallest that is worth it.
+const SPARE_MAX: usize = 16;
+const SPARE_BYTES_MIN: usize = 128 << 10;
+
 /// Called after each finished operation.
 pub type Wake = Rc<dyn Fn()>;
 
@@ -28,6 +32,7 @@ pub type Wake = Rc<dyn Fn()>;
 pub struct DmaDisk {
     directory: PathBuf,
     shared: Rc<Shared>,
+    spare: VecDeque<Rc<DmaBuffer>>,
 }
 
 struct Shared {
@@ -50,6 +55,7 @@ impl DmaDisk {
     pub fn new(directory: PathBuf, wake: Wake) -> DmaDisk {
         DmaDisk {
             directory,
+            spare: VecDeque::with_capacity(SPARE_MAX),
             shared: Rc::new(Shared {
                 done: RefCell::new(VecDeque::with_capacity(128)),
                 files: RefCell::new(Vec::new()),
@@ -100,7 +106,12 @@ impl Disk for DmaDisk {
     type Buffer = DmaBuffer;
     type Chunk = ReadResult;
 
-    fn allocate(&mut self, bytes: usize) -> Rc<DmaBuffer> {
+    fn allocate(&mut self, bytes_min: usize, bytes: usize) -> Rc<DmaBuffer> {
+        let least = bytes_min.max(bytes / 8 * 7);
+        let fits = |b: &Rc<DmaBuffer>| (least..=bytes).contains(&b.len());
+        if let Some(buffer) = self.spare.iter().position(fits) {
+            return self.spare.swap_remove_back(buffer).expect("just found");
+        }
         // Not from the ring's registered memory: frames stay in memory long after their write.
         Rc::new(glommio::allocate_dma_buffer_global(bytes))
     }
@@ -110,8 +121,14 @@ impl Disk for DmaDisk {
     }
 
     fn release(&mut self, buffer: Rc<DmaBuffer>) {
-        // A trimmed buffer cannot grow again, so that there is nothing to keep.
-        drop(buffer);
+        // Fresh memory of this size costs a page fault for every 4 KiB, as much as the copy into
+        // it. A trimmed buffer cannot grow again; one that was nearly full serves once more.
+        if buffer.len() >= SPARE_BYTES_MIN && Rc::strong_count(&buffer) == 1 {
+            if self.spare.len() == SPARE_MAX {
+                self.spare.pop_front();
+            }
+            self.spare.push_back(buffer);
+        }
     }
 
     fn open(&mut self, stripe: StripeId, segment: SegmentSeq, tag: Tag) {

@@ -29,7 +29,7 @@ pub struct FileEntry {
 
 /// Blocking access to the files of one data directory. Paths are relative to it, with `/`.
 ///
-/// Whatever returns `Ok` is durable: it survives power loss.
+/// A change that returns `Ok` is durable: it survives power loss.
 pub trait Files: Send {
     /// The files of a folder, in no order.
     ///
@@ -61,6 +61,12 @@ pub trait Files: Send {
     /// # Errors
     /// No space, or the device refuses; the old content is still there.
     fn write_atomic(&self, path: &str, bytes: &[u8]) -> io::Result<()>;
+
+    /// Makes durable what others have written to a file.
+    ///
+    /// # Errors
+    /// The file is missing, or the device refuses.
+    fn sync(&self, path: &str) -> io::Result<()>;
 
     /// Renames a file within its folder, replacing what bears the new name.
     ///

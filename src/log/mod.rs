@@ -20,11 +20,13 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`format`], [`state`] | the bytes of a segment; the plain data that modules share |
+//! | [`mod@format`], [`state`] | the bytes of a segment; the plain data that modules share |
 //! | [`storage`] | the stripes of one core behind the engine's seam |
 //! | [`stripe`] | append, group commit, atomic groups, reads, rolling, retention |
 //! | [`disk`], [`dma`], [`sim`] | the hot side's disk: the trait, the real one, the simulated one |
+//! | [`directory`], [`catalog`] | a data directory: its lock, its version, its topics |
 //! | [`files`], [`index`], [`keeper`] | files off the hot path |
+//! | [`recover`], [`walk`], [`scan`], [`rebuild`] | from files back to a stripe |
 
 pub mod catalog;
 pub mod directory;
@@ -33,13 +35,14 @@ pub mod dma;
 pub mod files;
 pub mod format;
 pub mod index;
+pub mod inspect;
 pub mod keeper;
 pub mod rebuild;
 pub mod recover;
 pub mod scan;
-pub mod state;
-pub mod walk;
-mod window;
 pub mod sim;
+pub mod state;
 pub mod storage;
 pub mod stripe;
+pub mod walk;
+mod window;

@@ -6,6 +6,8 @@
 
 mod base;
 
+pub(super) use base::load as load_index;
+
 use std::io;
 
 use crate::exactly_once::Fingerprint;
@@ -13,7 +15,6 @@ use crate::ids::{FrameSeq, Offset, PartitionId, SegmentSeq, StripeId};
 use crate::log::files::{Files, StripeFiles, index_path, segment_path, stripe_folder};
 use crate::log::index::IndexFile;
 use crate::log::rebuild::Rebuild;
-use crate::log::scan::FrameFault;
 use crate::log::state::{Recovered, RecoveredSegment, StripeState, TornTail};
 use crate::log::walk::{Ending, Step, Walk, WalkError};
 use crate::log::window;
@@ -181,7 +182,10 @@ pub fn recover<F: Files + ?Sized>(
     set_log_starts(&mut state, &segments);
     let recent = window::recent_ids(files, stripe, &segments, options)?;
     match options.access {
-        Access::Repair => repair(files, stripe, &found, walk.written_beyond(), &chain.pending)?,
+        Access::Repair => {
+            make_durable(files, stripe, base.start.segment, walk.segment())?;
+            repair(files, stripe, &found, walk.written_beyond(), &chain.pending)?;
+        }
         Access::ReadOnly => {}
     }
     Ok(Recovered {
@@ -247,7 +251,7 @@ impl Chain {
                 Step::End(ending) => ending,
             };
             self.end_segment();
-            return torn_tail(walk, ending);
+            return torn_tail(self.stripe, ending);
         }
     }
 
@@ -288,42 +292,28 @@ impl Chain {
     }
 }
 
-fn torn_tail<F: Files + ?Sized>(
-    walk: &Walk<'_, F>,
-    ending: Ending,
-) -> Result<Option<TornTail>, RecoverError> {
-    let (segment, position, frame) = (walk.segment(), walk.position(), walk.next_frame());
+fn torn_tail(stripe: StripeId, ending: Ending) -> Result<Option<TornTail>, RecoverError> {
     match ending {
         Ending::Clean => Ok(None),
-        Ending::Torn(fault) => Ok(Some(TornTail {
-            segment,
-            position,
-            frame,
+        Ending::Torn { at, fault } => Ok(Some(TornTail {
+            segment: at.segment,
+            position: at.position,
+            frame: at.frame,
             reason: fault.to_string(),
         })),
         Ending::Damaged {
-            fault,
-            witness,
-            witness_segment,
-            witness_position,
-        } => {
-            let reason = damage_reason(&fault);
-            Err(RecoverError::Damaged {
-                path: walk.path(),
-                position,
-                frame,
-                reason,
-                witness: format!(
-                    "frame {witness} in segment {witness_segment}, byte {witness_position}"
-                ),
-            })
-        }
+            at, fault, witness, ..
+        } => Err(RecoverError::Damaged {
+            path: segment_path(stripe, at.segment),
+            position: at.position,
+            frame: at.frame,
+            reason: fault.to_string(),
+            witness: format!(
+                "frame {} in segment {}, byte {}",
+                witness.frame, witness.segment, witness.position
+            ),
+        }),
     }
-}
-
-/// A witnessed frame of which nothing is left reads better as missing than as "stale".
-pub(super) fn damage_reason(fault: &FrameFault) -> String {
-    format!("it cannot be read there ({fault})")
 }
 
 /// Retention has left what lies in the segments: a partition starts with its first batch there,
@@ -335,6 +325,21 @@ fn set_log_starts(state: &mut StripeState, segments: &[RecoveredSegment]) {
             .find_map(|segment| segment.index.partitions.get(partition)?.first());
         offsets.log_start = first.map_or(offsets.next, |batch| batch.base_offset);
     }
+}
+
+/// What was read may still be on its way to the device: a process that died left it to the kernel.
+/// From here on it counts as durable, so now it must be.
+fn make_durable<F: Files + ?Sized>(
+    files: &F,
+    stripe: StripeId,
+    first: SegmentSeq,
+    last: SegmentSeq,
+) -> Result<(), RecoverError> {
+    for seq in (first.0..=last.0).map(SegmentSeq) {
+        let path = segment_path(stripe, seq);
+        files.sync(&path).map_err(RecoverError::io(path))?;
+    }
+    Ok(())
 }
 
 /// Makes the directory what recovery has found. Each step leaves one that recovers the same way.

@@ -16,6 +16,9 @@ use crate::wire::{BatchError, BatchView};
 /// Least number of bytes asked of the device at once.
 pub const READ_BYTES: usize = 2 << 20;
 
+/// The one byte of an entry's header that holds nothing.
+const RESERVED_AT: usize = 13;
+
 /// Reads a file in large steps and hands out pieces of the buffer.
 #[derive(Debug)]
 pub struct SegmentReader<'f, F: ?Sized> {
@@ -23,6 +26,7 @@ pub struct SegmentReader<'f, F: ?Sized> {
     path: String,
     buffer: Vec<u8>,
     start: u64,
+    filled: usize,
 }
 
 impl<'f, F: Files + ?Sized> SegmentReader<'f, F> {
@@ -33,6 +37,7 @@ impl<'f, F: Files + ?Sized> SegmentReader<'f, F> {
             path: String::new(),
             buffer: Vec::new(),
             start: 0,
+            filled: 0,
         }
     }
 
@@ -44,7 +49,7 @@ impl<'f, F: Files + ?Sized> SegmentReader<'f, F> {
 
     /// Drops what was read, so that the next piece comes from the file as it is then.
     pub fn forget(&mut self) {
-        self.buffer.clear();
+        self.filled = 0;
     }
 
     /// `len` bytes from `position` on; fewer where the file ends.
@@ -52,18 +57,21 @@ impl<'f, F: Files + ?Sized> SegmentReader<'f, F> {
     /// # Errors
     /// The file is missing or cannot be read.
     pub fn bytes(&mut self, position: u64, len: usize) -> io::Result<&[u8]> {
-        let inside = position >= self.start
-            && position + len as u64 <= self.start + self.buffer.len() as u64;
+        let inside =
+            position >= self.start && position + len as u64 <= self.start + self.filled as u64;
         if !inside {
             let want = len.max(READ_BYTES);
-            self.buffer.resize(want, 0);
+            if self.buffer.len() < want {
+                self.buffer.resize(want, 0);
+            }
+            self.filled = 0;
             self.start = position;
-            let read = self.files.read_at(&self.path, position, &mut self.buffer);
-            self.buffer.truncate(*read.as_ref().unwrap_or(&0));
-            read?;
+            self.filled = self
+                .files
+                .read_at(&self.path, position, &mut self.buffer[..want])?;
         }
         let at = (position - self.start) as usize;
-        let end = self.buffer.len().min(at + len);
+        let end = self.filled.min(at + len);
         Ok(&self.buffer[at..end])
     }
 }
@@ -225,7 +233,8 @@ fn take_entry<'a>(rest: &mut &'a [u8]) -> Result<(EntryHeader, &'a [u8]), String
         return Err(format!("it needs {need} bytes, {} are left", rest.len()));
     };
     let (payload, padding) = entry[ENTRY_HEADER_BYTES..].split_at(header.payload_bytes as usize);
-    if padding.iter().any(|&byte| byte != 0) {
+    // The checksum is over the header's fields, and this byte is in none of them.
+    if entry[RESERVED_AT] != 0 || padding.iter().any(|&byte| byte != 0) {
         return Err("padding is not zero".into());
     }
     *rest = tail;

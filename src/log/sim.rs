@@ -237,7 +237,7 @@ impl SimDisk {
                 if let Some(kind) = self.read_fault.take() {
                     return Err(kind.into());
                 }
-                let mut buffer = self.allocate(bytes as usize);
+                let mut buffer = self.allocate(bytes as usize, bytes as usize);
                 let out = Rc::get_mut(&mut buffer).expect("nobody else holds a new buffer");
                 let path = &self.opened[file.0 as usize];
                 out.len = self
@@ -260,7 +260,7 @@ impl Disk for SimDisk {
     type Buffer = SimBuffer;
     type Chunk = SimChunk;
 
-    fn allocate(&mut self, bytes: usize) -> Rc<SimBuffer> {
+    fn allocate(&mut self, _bytes_min: usize, bytes: usize) -> Rc<SimBuffer> {
         let fits = |b: &Rc<SimBuffer>| b.bytes.len() == bytes && Rc::strong_count(b) == 1;
         if let Some(index) = self.spare.iter().position(fits) {
             let mut buffer = self.spare.swap_remove(index);

@@ -83,6 +83,21 @@ pub struct TornTail {
     pub reason: String,
 }
 
+impl std::fmt::Display for TornTail {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let TornTail {
+            segment,
+            position,
+            frame,
+            reason,
+        } = self;
+        write!(
+            f,
+            "cut a torn tail in segment {segment} at byte {position}, frame {frame}: {reason}"
+        )
+    }
+}
+
 /// A sealed or active segment, as recovery found it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecoveredSegment {

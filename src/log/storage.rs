@@ -6,12 +6,13 @@
 
 use std::collections::VecDeque;
 
+use super::catalog::Catalog;
 use super::disk::{Completion, Disk, Done, Op};
 use super::keeper::KeeperHandle;
 use super::state::Recovered;
-use super::stripe::{Core, PartitionSpec, Slot, Stripe, StripeOptions};
+use super::stripe::{Core, PartitionSpec, Processing, ReadAt, Slot, Stripe, StripeOptions};
 use crate::clock::Now;
-use crate::ids::{Offset, PartitionId};
+use crate::ids::{Offset, PartitionId, StripeId, TopicId};
 use crate::storage::{
     CommitRefusal, Consumer, Offer, Outputs, Producer, ReadError, ReadOutcome, Record, Refusal,
     StorageError, StorageEvent, Visit,
@@ -28,6 +29,28 @@ pub struct StripeStart {
     pub options: StripeOptions,
     /// Its line to the keeper.
     pub keeper: KeeperHandle,
+}
+
+/// The partitions of a stripe, with what `role` says of each one's topic.
+pub fn partition_specs(
+    catalog: &Catalog,
+    stripe: StripeId,
+    role: impl Fn(TopicId) -> (Processing, ReadAt),
+) -> Vec<PartitionSpec> {
+    // Ids ascend with the index within a topic, since a topic's partitions are made together.
+    catalog
+        .partitions_in(stripe)
+        .filter_map(|id| {
+            let topic = catalog.partition(id)?.topic;
+            let (processing, read_at) = role(topic);
+            Some(PartitionSpec {
+                id,
+                topic,
+                processing,
+                read_at,
+            })
+        })
+        .collect()
 }
 
 /// Where a partition lives.
@@ -103,6 +126,21 @@ impl<D: Disk> LogStorage<D> {
     pub fn offsets(&self, partition: PartitionId) -> Offsets {
         let place = self.place(partition);
         self.stripes[usize::from(place.lane)].offsets(place.slot)
+    }
+
+    /// [`Consumer::read`] from any offset at or after the first one kept. After
+    /// [`ReadOutcome::Pending`] ask again once [`Producer::poll`] has done something.
+    ///
+    /// # Errors
+    /// Damaged or unreadable storage, or an offset that retention has taken.
+    pub fn read_from(
+        &mut self,
+        partition: PartitionId,
+        from: Offset,
+        visit: &mut impl FnMut(Record<'_>) -> Visit,
+    ) -> Result<ReadOutcome, ReadError> {
+        let (stripe, slot, core) = self.stripe(partition);
+        stripe.read(slot, from, core, visit)
     }
 
     /// Whether a stripe waits for a segment to go on in, as it does while no space is left.
@@ -224,8 +262,8 @@ impl<D: Disk> Consumer for LogStorage<D> {
         partition: PartitionId,
         visit: &mut impl FnMut(Record<'_>) -> Visit,
     ) -> Result<ReadOutcome, ReadError> {
-        let (stripe, slot, core) = self.stripe(partition);
-        stripe.read(slot, core, visit)
+        let from = self.position(partition);
+        self.read_from(partition, from, visit)
     }
 
     fn commit(

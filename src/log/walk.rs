@@ -14,6 +14,8 @@
 //!   several at a time and complete in any order, and nobody was promised what comes after the
 //!   last durable one.
 
+mod search;
+
 use std::io;
 
 use crate::ids::{FrameSeq, SegmentSeq, StripeId};
@@ -23,6 +25,14 @@ use crate::log::format::{
     FRAME_HEADER_BYTES, FormatError, FrameHeader, SEGMENT_HEADER_BYTES, SegmentHeader, frame_bytes,
 };
 use crate::log::scan::{Frame, FrameFault, SegmentReader};
+
+use search::{Search, resembles, stale};
+
+/// Where a segment's first frame starts.
+const FIRST_FRAME: u32 = SEGMENT_HEADER_BYTES as u32;
+
+/// Bytes of a segment's header block that hold something; zeros follow.
+const SEGMENT_FIELDS_BYTES: usize = 64;
 
 /// Why a stripe's files cannot be followed at all.
 #[derive(Debug, thiserror::Error)]
@@ -76,18 +86,34 @@ pub enum Ending {
     /// Nothing of the next frame is there.
     Clean,
     /// Something is there, but not the whole next frame, and nothing says that it was durable.
-    Torn(FrameFault),
+    Torn {
+        /// The frame, and where it should start.
+        at: Place,
+        /// What is there instead.
+        fault: FrameFault,
+    },
     /// The next frame is missing or invalid although it was durable.
     Damaged {
+        /// The frame, and where it should start.
+        at: Place,
         /// What is there instead.
         fault: FrameFault,
         /// The later frame that says so.
-        witness: FrameSeq,
-        /// The segment in which that lies.
-        witness_segment: SegmentSeq,
-        /// The byte at which it starts.
-        witness_position: u32,
+        witness: Place,
+        /// The first later frame that is valid, whatever it says.
+        resume: Place,
     },
+}
+
+/// A frame and where it starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its number.
+    pub frame: FrameSeq,
+    /// Its segment.
+    pub segment: SegmentSeq,
+    /// Its first byte there.
+    pub position: u32,
 }
 
 /// One step along the chain.
@@ -95,29 +121,23 @@ pub enum Ending {
 pub enum Step {
     /// The next frame is valid; [`Walk::frame`] gives it.
     Frame(FrameHeader),
-    /// There is no further frame. Where: [`Walk::segment`], [`Walk::position`].
+    /// There is no further frame.
     End(Ending),
 }
 
 /// What lies at a place.
 enum Look {
     Valid(FrameHeader),
-    Bad {
-        fault: FrameFault,
-        /// Whether it is (part of) the frame looked for or a later one, as far as one can tell.
-        ours: bool,
-        /// Where the search for a witness starts.
-        resume: u32,
-    },
+    Bad(Bad),
 }
 
-/// What the search for a witness came to.
-#[derive(Default)]
-struct Search {
-    /// Seq, segment and byte of a frame that says that the missing one was durable.
-    witness: Option<(FrameSeq, SegmentSeq, u32)>,
-    /// Whether any later frame was found.
-    later: bool,
+/// Something else than the next frame.
+struct Bad {
+    fault: FrameFault,
+    /// Whether it is (part of) the frame looked for or a later one, as far as one can tell.
+    ours: bool,
+    /// Where the search for later frames starts.
+    resume: u32,
 }
 
 /// Follows the chain.
@@ -215,33 +235,56 @@ impl<'f, F: Files + ?Sized> Walk<'f, F> {
     /// # Errors
     /// A file cannot be read, or a segment's header is damaged, of another version or place.
     pub fn step(&mut self) -> Result<Step, WalkError> {
-        let here = self.look(self.at, self.position)?;
-        let (fault, ours, resume) = match here {
+        let here = match self.look(self.at, self.position)? {
             Look::Valid(header) => return Ok(self.accept(self.at, header)),
-            Look::Bad {
-                fault,
-                ours,
-                resume,
-            } => (fault, ours, resume),
+            Look::Bad(bad) => bad,
         };
         let following = self.at + 1;
+        let mut there = None;
         if following < self.segments.len() {
             self.check_header(following)?;
-            if let Look::Valid(header) = self.look(following, SEGMENT_HEADER_BYTES as u32)? {
-                return Ok(self.accept(following, header));
-            }
+            there = match self.look(following, FIRST_FRAME)? {
+                Look::Valid(header) => return Ok(self.accept(following, header)),
+                Look::Bad(bad) => Some(bad),
+            };
         }
-        let search = self.search(resume)?;
-        Ok(Step::End(match search.witness {
-            Some((witness, witness_segment, witness_position)) => Ending::Damaged {
+        if there.as_ref().is_some_and(|bad| bad.ours) {
+            self.written_beyond = Some(self.segments[following].0);
+        }
+        let starts = [
+            here.resume,
+            there.as_ref().map_or(FIRST_FRAME, |bad| bad.resume),
+        ];
+        let search = self.search(starts)?;
+        Ok(Step::End(self.ending(here, there, &search)))
+    }
+
+    fn ending(&self, here: Bad, there: Option<Bad>, search: &Search) -> Ending {
+        let mut place = Place {
+            frame: self.next_frame(),
+            segment: self.segment(),
+            position: self.position,
+        };
+        let mut bad = here;
+        if let Some(there) = there
+            && !bad.ours
+            && starts_following(place, &there, search)
+        {
+            place.segment = SegmentSeq(place.segment.0 + 1);
+            place.position = FIRST_FRAME;
+            bad = there;
+        }
+        let (at, fault) = (place, bad.fault);
+        match (search.witness, search.later) {
+            (Some(witness), later) => Ending::Damaged {
+                at,
                 fault,
                 witness,
-                witness_segment,
-                witness_position,
+                resume: later.unwrap_or(witness),
             },
-            None if ours || search.later => Ending::Torn(fault),
-            None => Ending::Clean,
-        }))
+            (None, later) if bad.ours || later.is_some() => Ending::Torn { at, fault },
+            (None, _) => Ending::Clean,
+        }
     }
 
     /// The frame of the last step.
@@ -271,7 +314,16 @@ impl<'f, F: Files + ?Sized> Walk<'f, F> {
     fn check_header(&mut self, at: usize) -> Result<(), WalkError> {
         let seq = self.segments[at].0;
         let block = self.bytes(at, 0, SEGMENT_HEADER_BYTES)?;
-        let decoded = SegmentHeader::decode(block);
+        let decoded = SegmentHeader::decode(block).and_then(|header| {
+            let padding = block[SEGMENT_FIELDS_BYTES..].iter();
+            match padding.copied().find(|&byte| byte != 0) {
+                None => Ok(header),
+                Some(byte) => Err(FormatError::Field {
+                    field: "padding of the segment header",
+                    value: byte.into(),
+                }),
+            }
+        });
         let path = segment_path(self.stripe, seq);
         let header = decoded.map_err(|source| WalkError::Header {
             path: path.clone(),
@@ -324,11 +376,11 @@ impl<'f, F: Files + ?Sized> Walk<'f, F> {
             Ok(header) => header,
             Err(error) => {
                 let ours = resembles(head, segment, next);
-                return Ok(Look::Bad {
+                return Ok(Look::Bad(Bad {
                     fault: FrameFault::Header(error),
                     ours,
                     resume: position + BLOCK_BYTES as u32,
-                });
+                }));
             }
         };
         let stale = stale(&header, self.stripe, segment, position, epoch);
@@ -358,111 +410,23 @@ impl<'f, F: Files + ?Sized> Walk<'f, F> {
                 }
             }
         };
-        Ok(Look::Bad {
+        Ok(Look::Bad(Bad {
             fault,
             ours,
             resume,
-        })
-    }
-
-    /// Searches all that lies behind the missing frame for a later one.
-    fn search(&mut self, resume: u32) -> Result<Search, WalkError> {
-        let mut search = Search::default();
-        let first = self.at;
-        for at in first..self.segments.len() {
-            let mut start = resume;
-            if at > first {
-                self.check_header(at)?;
-                start = SEGMENT_HEADER_BYTES as u32;
-            }
-            self.search_segment(at, start, &mut search)?;
-            if search.witness.is_some() {
-                break;
-            }
-        }
-        Ok(search)
-    }
-
-    fn search_segment(
-        &mut self,
-        at: usize,
-        start: u32,
-        search: &mut Search,
-    ) -> Result<(), WalkError> {
-        let (segment, file_bytes) = self.segments[at];
-        let missing = self.next_frame();
-        let end = u32::try_from(file_bytes).unwrap_or(u32::MAX);
-        let mut position = start;
-        while position < end {
-            let head = self.bytes(at, position, FRAME_HEADER_BYTES)?;
-            let header = FrameHeader::decode(head).ok();
-            let mut step = BLOCK_BYTES as u32;
-            if let Some(header) = header
-                && header.segment == segment
-            {
-                if at > self.at && self.written_beyond.is_none() {
-                    self.written_beyond = Some(segment);
-                }
-                let stale = stale(&header, self.stripe, segment, position, self.epoch);
-                let len = frame_bytes(header.body_bytes as usize);
-                if stale.is_none()
-                    && header.seq > missing
-                    && header.durable < header.seq
-                    && Frame::check(header, self.bytes(at, position, len)?).is_ok()
-                {
-                    search.later = true;
-                    step = len as u32;
-                    if header.durable >= missing {
-                        search.witness = Some((header.seq, segment, position));
-                        return Ok(());
-                    }
-                }
-            }
-            position = position.saturating_add(step);
-        }
-        Ok(())
+        }))
     }
 }
 
-/// Why a frame cannot be part of the chain at this place, if it cannot.
-fn stale(
-    header: &FrameHeader,
-    stripe: StripeId,
-    segment: SegmentSeq,
-    position: u32,
-    epoch: u32,
-) -> Option<FrameFault> {
-    let fields = [
-        ("stripe", header.stripe.0.into(), stripe.0.into()),
-        ("segment", header.segment.0, segment.0),
-        ("position", header.position.into(), position.into()),
-    ];
-    for (field, found, expected) in fields {
-        if found != expected {
-            return Some(FrameFault::Stale {
-                field,
-                found,
-                expected,
-            });
+/// Whether the missing frame, of which nothing is left at `place`, must have been the first one of
+/// the following segment: something of it is there, or there is just the room for it.
+fn starts_following(place: Place, there: &Bad, search: &Search) -> bool {
+    match search.later {
+        None => there.ours,
+        Some(later) => {
+            let missing = later.frame.0 - place.frame.0;
+            let blocks = u64::from(later.position - FIRST_FRAME) / BLOCK_BYTES as u64;
+            later.segment.0 == place.segment.0 + 1 && missing <= blocks
         }
     }
-    (header.epoch < epoch).then(|| FrameFault::Stale {
-        field: "epoch",
-        found: header.epoch.into(),
-        expected: epoch.into(),
-    })
-}
-
-/// Whether bytes without a valid frame header look like a damaged header of the frame that should
-/// be there, rather than like nothing or the middle of a former frame. Only decides whether a cut
-/// is worth telling.
-fn resembles(head: &[u8], segment: SegmentSeq, next: Option<FrameSeq>) -> bool {
-    const MAGIC: &[u8] = b"CLFR";
-    let holds = |at: usize, value: u64| {
-        value != 0 && head.get(at..at + 8) == Some(value.to_le_bytes().as_slice())
-    };
-    let torn_magic = (1..=MAGIC.len()).any(|len| {
-        head.starts_with(&MAGIC[..len]) && (len == 4 || head[len..].iter().all(|&byte| byte == 0))
-    });
-    torn_magic || holds(24, segment.0) || next.is_some_and(|next| holds(16, next.0))
 }

@@ -4,10 +4,12 @@
 //! compression. Runs on: any thread; the hot path uses it per record.
 
 pub mod batch;
+mod records;
 mod varint;
 mod write;
 
-pub use batch::{BatchError, BatchView, HeaderView, Headers, RecordView, Records};
+pub use batch::{BatchError, BatchView};
+pub use records::{HeaderView, Headers, RecordView, Records};
 pub use write::{BatchSpec, NoHeaders, RecordSource, assign, batch_len, write_batch};
 
 #[cfg(test)]

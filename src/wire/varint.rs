@@ -42,6 +42,17 @@ pub(super) fn read(bytes: &[u8]) -> Option<(i64, usize)> {
     if first < 0x80 {
         return Some((unzigzag(first.into()), 1));
     }
+    // Lengths of values and of records mostly take two.
+    if let Some(&second @ 0..0x80) = bytes.get(1) {
+        let value = u64::from(first & 0x7f) | u64::from(second) << 7;
+        return Some((unzigzag(value), 2));
+    }
+    read_long(bytes)
+}
+
+#[cold]
+fn read_long(bytes: &[u8]) -> Option<(i64, usize)> {
+    let first = *bytes.first()?;
     let mut value = u64::from(first & 0x7f);
     for (i, &byte) in bytes.iter().enumerate().take(BYTES_MAX).skip(1) {
         let low = u64::from(byte & 0x7f);

@@ -1,97 +1,156 @@
-//! A log on a simulated disk with the keeper run by hand, on simulated time.
+//! A log on a simulated disk, with the keeper run by hand and simulated time.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use corelane::clock::Now;
-use corelane::ids::{Acks, FrameSeq, Nanos, Offset, PartitionId, StripeId, TopicId, UnixMicros};
+use corelane::exactly_once::Fingerprint;
+use corelane::ids::{Nanos, Offset, PartitionId, StripeId, TopicId, UnixMicros};
 use corelane::log::files::MemoryFiles;
 use corelane::log::keeper::{Keeper, KeeperOptions};
+use corelane::log::recover::{Access, RecoverError, RecoverOptions, recover};
 use corelane::log::sim::{Pace, SimDisk};
-use corelane::log::state::{Recovered, StripeState};
+use corelane::log::state::Recovered;
 use corelane::log::storage::{LogStorage, StripeStart};
 use corelane::log::stripe::{PartitionSpec, Processing, ReadAt, StripeOptions};
 use corelane::storage::{
-    Ack, Consumer, Offer, Outputs, Producer, ReadOutcome, Refusal, StorageEvent, Visit,
+    Ack, CommitRefusal, Consumer, Offer, Outputs, Producer, ReadError, ReadOutcome, Record,
+    Refusal, StorageEvent, Visit,
 };
 
-pub const SEGMENT_BYTES: u32 = 256 << 10;
+/// Small, so that tests roll.
+pub const SEGMENT_BYTES: u32 = 128 << 10;
 
+/// The one stripe.
+pub const STRIPE: StripeId = StripeId(0);
+
+/// Partitions 0 to 3 are processed.
+pub const INPUTS: u32 = 4;
+
+/// Partitions 4 and 5: where handlers send to.
+pub const OUTPUT_TOPIC: TopicId = TopicId(1);
+
+/// All of them.
+pub const PARTITIONS: u32 = 6;
+
+/// Identifies the directory.
+pub const DIRECTORY: u128 = 7;
+
+/// What may differ from rig to rig.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    pub seed: u64,
+    pub pace: Pace,
+    pub epoch: u32,
+    pub stripe: StripeOptions,
+}
+
+impl Setup {
+    pub fn new(seed: u64, pace: Pace) -> Setup {
+        Setup {
+            seed,
+            pace,
+            epoch: 1,
+            stripe: StripeOptions::new(SEGMENT_BYTES, 1),
+        }
+    }
+}
+
+/// A running log.
 pub struct Rig {
     pub files: MemoryFiles,
-    pub keeper: Keeper<MemoryFiles>,
     pub log: LogStorage<SimDisk>,
     pub now: Now,
     pub appended: Vec<Ack>,
     pub durable: Vec<Ack>,
     pub failed: Vec<u32>,
+    keeper: Keeper<MemoryFiles>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
-    pub partition: PartitionId,
-    pub offset: Offset,
-    pub value: Vec<u8>,
+/// What recovery makes of these files.
+pub fn recover_from(files: &MemoryFiles, access: Access) -> Result<Recovered, RecoverError> {
+    let options = RecoverOptions {
+        directory_id: DIRECTORY,
+        access,
+        window_records_max: 0,
+        window_partitions: &|_| false,
+        fingerprint: &|_| Fingerprint(0),
+    };
+    recover(files, STRIPE, &options)
+}
+
+/// The value of record `number`: its key first, then filler of a length that varies.
+pub fn value(number: u32, filler: usize) -> Bytes {
+    Bytes::from(format!("{number:012}-{}", "x".repeat(filler)))
+}
+
+/// The number in a value.
+pub fn number(value: &[u8]) -> u32 {
+    let digits = std::str::from_utf8(&value[..12]).expect("written by `value`");
+    digits.parse().expect("written by `value`")
+}
+
+fn spec(partition: u32) -> PartitionSpec {
+    let (topic, processing) = if partition < INPUTS {
+        (TopicId(0), Processing::Handler)
+    } else {
+        (OUTPUT_TOPIC, Processing::None)
+    };
+    PartitionSpec {
+        id: PartitionId(partition),
+        topic,
+        processing,
+        read_at: ReadAt::Durable,
+    }
 }
 
 impl Rig {
+    /// A log in an empty directory.
     pub fn new(seed: u64, pace: Pace) -> Rig {
-        let files = MemoryFiles::new();
-        let stripes = vec![StripeId(0)];
-        let (keeper, handles) = Keeper::new(
-            files.clone(),
-            KeeperOptions {
-                directory_id: 7,
-                epoch: 1,
-                segment_bytes: SEGMENT_BYTES.into(),
-                stripes,
-                spares_max: 2,
+        Rig::open(MemoryFiles::new(), &Setup::new(seed, pace)).expect("nothing to be damaged")
+    }
+
+    /// Recovers and goes on.
+    pub fn open(files: MemoryFiles, setup: &Setup) -> Result<Rig, RecoverError> {
+        let recovered = recover_from(&files, Access::Repair)?;
+        let again = recover_from(&files, Access::ReadOnly)?;
+        assert_eq!(again.state, recovered.state, "a repair changes no state");
+        let options = KeeperOptions {
+            directory_id: DIRECTORY,
+            epoch: setup.epoch,
+            segment_bytes: setup.stripe.segment_bytes.into(),
+            stripes: vec![STRIPE],
+            spares_max: 2,
+        };
+        let (keeper, handles) =
+            Keeper::new(files.clone(), options, Arc::new(|_| {})).expect("the folder is there");
+        let starts = handles.into_iter().map(|keeper| StripeStart {
+            recovered: again_of(&recovered),
+            partitions: (0..PARTITIONS).map(spec).collect(),
+            options: StripeOptions {
+                epoch: setup.epoch,
+                ..setup.stripe
             },
-            Arc::new(|_| {}),
-        )
-        .unwrap();
-        let starts = handles
-            .into_iter()
-            .map(|keeper| StripeStart {
-                recovered: Recovered {
-                    stripe: StripeId(0),
-                    state: StripeState::default(),
-                    segments: Vec::new(),
-                    frame_last: FrameSeq(0),
-                    recent: Vec::new(),
-                    torn: None,
-                },
-                partitions: (0..4)
-                    .map(|p| PartitionSpec {
-                        id: PartitionId(p),
-                        topic: TopicId(0),
-                        processing: Processing::Handler,
-                        read_at: ReadAt::Durable,
-                    })
-                    .collect(),
-                options: StripeOptions::new(SEGMENT_BYTES, 1),
-                keeper,
-            })
-            .collect();
-        let disk = SimDisk::new(files.clone(), seed, pace);
-        Rig {
-            files,
             keeper,
-            log: LogStorage::new(starts, disk),
+        });
+        let disk = SimDisk::new(files.clone(), setup.seed, setup.pace);
+        Ok(Rig {
+            files,
+            log: LogStorage::new(starts.collect(), disk),
             now: Now {
                 mono: Nanos(1),
-                wall: UnixMicros(1_000_000),
+                wall: UnixMicros(1_700_000_000_000_000),
             },
             appended: Vec::new(),
             durable: Vec::new(),
             failed: Vec::new(),
-        }
+            keeper,
+        })
     }
 
+    /// One duty cycle of 10 us.
     pub fn cycle(&mut self) -> usize {
-        self.now.mono.0 += 10_000;
-        self.now.wall.0 += 10;
+        self.pass(10_000);
         let Rig {
             appended,
             durable,
@@ -108,25 +167,38 @@ impl Rig {
         work + self.keeper.step(self.now.mono)
     }
 
-    pub fn offer(&mut self, partition: PartitionId, number: u32) {
-        let value = Bytes::from(format!("key-{number:08}-{}", "x".repeat(100)));
+    /// Lets time pass.
+    pub fn pass(&mut self, ns: u64) {
+        self.now.mono.0 += ns;
+        self.now.wall.0 += (ns / 1000) as i64;
+    }
+
+    /// Offers record `number`; its token is the number.
+    pub fn try_offer(&mut self, partition: u32, number: u32, filler: usize) -> Result<(), Refusal> {
         let offer = Offer {
-            partition,
-            value,
+            partition: PartitionId(partition),
+            value: value(number, filler),
             key_start: 0,
             key_len: 12,
             taken: self.now.mono,
             token: number,
         };
-        if let Err((offer, refusal)) = self.log.offer(offer) {
-            assert_eq!(refusal, Refusal::Full);
-            for _ in 0..100 {
-                self.cycle();
-            }
-            self.log.offer(offer).unwrap();
-        }
+        self.log.offer(offer).map_err(|(_, refusal)| refusal)
     }
 
+    /// Offers record `number`, in as many cycles as it takes.
+    pub fn offer(&mut self, partition: u32, number: u32, filler: usize) {
+        for _ in 0..1000 {
+            match self.try_offer(partition, number, filler) {
+                Ok(()) => return,
+                Err(refusal) => assert_eq!(refusal, Refusal::Full),
+            }
+            self.cycle();
+        }
+        panic!("the log stays full");
+    }
+
+    /// Runs until all is durable.
     pub fn settle(&mut self) {
         for _ in 0..10_000 {
             self.cycle();
@@ -134,39 +206,91 @@ impl Rig {
                 return;
             }
         }
-        panic!("still busy");
+        panic!("the log stays busy");
     }
 
-    pub fn read_all(&mut self) -> Vec<Seen> {
-        let mut seen = Vec::new();
-        let outputs = Outputs::new(1 << 20);
-        for _ in 0..100_000 {
-            let Some(partition) = self.log.next_ready() else {
-                if self.log.backlog() == 0 {
-                    break;
-                }
-                self.cycle();
-                continue;
-            };
+    /// Runs until all is durable and witnessed.
+    pub fn finish(&mut self) {
+        self.settle();
+        while self.log.finish(self.now) > 0 {
+            self.settle();
+        }
+    }
+
+    /// Power is lost.
+    pub fn into_disk(self) -> SimDisk {
+        let Rig { mut log, .. } = self;
+        let empty = SimDisk::new(MemoryFiles::new(), 0, Pace::Never);
+        std::mem::replace(log.disk_mut(), empty)
+    }
+
+    /// Visits the visible records of a partition from `from` on.
+    pub fn read_range(
+        &mut self,
+        partition: u32,
+        mut from: Offset,
+        mut visit: impl FnMut(Record<'_>),
+    ) -> Result<(), ReadError> {
+        loop {
             let outcome = self
                 .log
-                .read(partition, &mut |record| {
-                    seen.push(Seen {
-                        partition,
-                        offset: record.offset,
-                        value: record.value.to_vec(),
-                    });
+                .read_from(PartitionId(partition), from, &mut |record| {
+                    visit(record);
                     Visit::Continue
-                })
-                .unwrap();
-            if let ReadOutcome::Records(next) = outcome {
-                self.log
-                    .commit(self.now, partition, next, &outputs)
-                    .unwrap();
+                })?;
+            match outcome {
+                ReadOutcome::Records(next) => from = next,
+                ReadOutcome::Empty => return Ok(()),
+                ReadOutcome::Pending => {
+                    self.cycle();
+                }
             }
-            self.log.requeue(partition);
-            self.cycle();
         }
-        seen
+    }
+
+    /// The numbers of a partition's visible records, checked for gaps.
+    pub fn numbers(&mut self, partition: u32) -> Vec<u32> {
+        let mut numbers = Vec::new();
+        let mut expected = self.log.offsets(PartitionId(partition)).start;
+        self.read_range(partition, expected, |record| {
+            assert_eq!(record.offset, expected, "no gaps");
+            expected = expected.plus(1);
+            numbers.push(number(record.value));
+        })
+        .expect("nothing is damaged");
+        numbers
+    }
+
+    /// Reads from a partition's position and commits what was read.
+    pub fn read_one(&mut self, partition: u32, outputs: &Outputs) {
+        let id = PartitionId(partition);
+        let outcome = self.log.read(id, &mut |_| Visit::Continue);
+        if let ReadOutcome::Records(next) = outcome.expect("nothing is damaged") {
+            match self.log.commit(self.now, id, next, outputs) {
+                Ok(()) | Err(CommitRefusal::Full) => {}
+                Err(refusal) => panic!("{refusal:?}"),
+            }
+        }
+        self.cycle();
+    }
+
+    /// The state pairs.
+    pub fn state(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut pairs = Vec::new();
+        self.log.state(0, &mut |key, value| {
+            pairs.push((key.to_vec(), value.to_vec()))
+        });
+        pairs
+    }
+}
+
+fn again_of(recovered: &Recovered) -> Recovered {
+    Recovered {
+        stripe: recovered.stripe,
+        state: recovered.state.clone(),
+        segments: recovered.segments.clone(),
+        frame_last: recovered.frame_last,
+        recent: recovered.recent.clone(),
+        torn: recovered.torn.clone(),
     }
 }

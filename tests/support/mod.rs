@@ -1,3 +1,4 @@
-//! What several tests share.
+//! What several tests share; none of them uses all of it.
+#![allow(dead_code)]
 
 pub mod log_rig;

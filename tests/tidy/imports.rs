@@ -64,7 +64,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("clap", &["cli", "main"]),
     ("comfy_table", &["cli"]),
     ("core_affinity", &["cpu"]),
-    ("crossbeam", &["mesh", "log", "control"]),
+    ("crossbeam", &["mesh", "log", "engine", "control"]),
     ("glommio", &["log", "engine", "control"]),
     ("hdrhistogram", &["telemetry"]),
     ("indicatif", &["cli"]),

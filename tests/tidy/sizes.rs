@@ -16,7 +16,8 @@ pub struct LongFunction<P = &'static str> {
 
 pub fn file_problems(path: &str, text: &str) -> Vec<String> {
     let lines = text.lines().count();
-    let lines_max = if path.ends_with("/mod.rs") {
+    // A front door declares, re-exports and explains; the shared part of tests is none.
+    let lines_max = if path.starts_with("src/") && path.ends_with("/mod.rs") {
         MOD_FILE_LINES_MAX
     } else {
         FILE_LINES_MAX

@@ -120,6 +120,11 @@ impl Files for MemoryFiles {
         self.lock().put(path, bytes.to_vec())
     }
 
+    fn sync(&self, path: &str) -> io::Result<()> {
+        let there = self.lock().files.contains_key(path);
+        there.then_some(()).ok_or_else(|| not_found(path))
+    }
+
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut shared = self.lock();
         let content = shared.files.remove(from).ok_or_else(|| not_found(from))?;

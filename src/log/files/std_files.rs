@@ -173,6 +173,10 @@ impl Files for StdFiles {
         write_file_atomic(&self.full(path), bytes)
     }
 
+    fn sync(&self, path: &str) -> io::Result<()> {
+        File::open(self.full(path))?.sync_all()
+    }
+
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let to = self.full(to);
         fs::rename(self.full(from), &to)?;

@@ -19,6 +19,8 @@ fn promises(files: &impl Files) {
     assert_eq!(files.read_at(&spare, 1, &mut read[..4]).unwrap(), 4);
     assert_eq!(read[..4], [8; 4]);
     assert!(files.read_at(&path, 0, &mut read).is_err());
+    files.sync(&spare).unwrap();
+    assert!(files.sync(&path).is_err());
 
     let index = index_path(stripe, SegmentSeq(2));
     files.write_atomic(&index, b"old").unwrap();

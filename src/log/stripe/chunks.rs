@@ -7,6 +7,8 @@
 //! that catch up at once cannot push each other's chunks out for ever. Who finds no free place
 //! waits for one.
 
+use std::collections::VecDeque;
+
 use crate::ids::{Nanos, SegmentSeq};
 use crate::limits::FRAME_BYTES_MAX;
 use crate::log::disk::{Op, Tag};
@@ -18,6 +20,9 @@ pub(super) const CHUNK_BYTES: u32 = 256 << 10;
 
 /// Chunks kept at once: two of the largest batches, wherever they start.
 const CHUNKS_MAX: usize = 2 * (FRAME_BYTES_MAX / CHUNK_BYTES as usize + 1);
+
+/// With more chunks than this waited for, nothing is read ahead.
+const WANTED_MAX: usize = 4;
 
 /// A range of bytes of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +108,7 @@ pub(super) struct Chunks<C> {
     clock_seen: u64,
     seen_at: Nanos,
     /// Readers that found no place.
-    starved: Vec<Slot>,
+    starved: VecDeque<Slot>,
     /// A batch that lies across chunks, put together.
     joined: Vec<u8>,
     joined_from: Option<(SegmentSeq, u32)>,
@@ -116,7 +121,7 @@ impl<C: std::ops::Deref<Target = [u8]>> Chunks<C> {
             clock: 0,
             clock_seen: 0,
             seen_at: Nanos(0),
-            starved: Vec::new(),
+            starved: VecDeque::new(),
             joined: Vec::new(),
             joined_from: None,
         }
@@ -141,7 +146,7 @@ impl<C: std::ops::Deref<Target = [u8]>> Chunks<C> {
         }
         if !self.make_places(missing) {
             self.release(range);
-            self.starved.push(slot);
+            self.starved.push_back(slot);
             return Demand::Waits;
         }
         for position in positions(range) {
@@ -185,7 +190,13 @@ impl<C: std::ops::Deref<Target = [u8]>> Chunks<C> {
     /// Fetches a chunk ahead of need if there is a place for it.
     pub(super) fn fetch_ahead(&mut self, segment: SegmentSeq, byte: u32, limit: u32) {
         let position = byte - byte % CHUNK_BYTES;
-        if self.find(segment, position).is_some() || !self.make_places(1) {
+        // With many readers their own demands keep the device busy; reading ahead for each would
+        // push out what the others are about to read.
+        let wanted = self.chunks.iter().filter(|c| c.claim == Claim::Wanted);
+        if wanted.count() > WANTED_MAX
+            || self.find(segment, position).is_some()
+            || !self.make_places(1)
+        {
             return;
         }
         let range = Range {
@@ -220,15 +231,22 @@ impl<C: std::ops::Deref<Target = [u8]>> Chunks<C> {
         }
     }
 
+    fn is_evictable(chunk: &Chunk<C>) -> bool {
+        match chunk.state {
+            State::Ready(_) | State::Failed(_) => chunk.claim == Claim::Free,
+            State::Queued | State::Loading => false,
+        }
+    }
+
+    /// Chunks that could be fetched now.
+    fn places(&self) -> usize {
+        let old = self.chunks.iter().filter(|c| Self::is_evictable(c)).count();
+        CHUNKS_MAX - self.chunks.len() + old
+    }
+
     /// Sees to it that `count` more chunks may be held; pushes out the least recently used.
     fn make_places(&mut self, count: usize) -> bool {
-        let evictable = |c: &Chunk<C>| match c.state {
-            State::Ready(_) | State::Failed(_) => c.claim == Claim::Free,
-            State::Queued | State::Loading => false,
-        };
-        let free = CHUNKS_MAX - self.chunks.len();
-        let old = self.chunks.iter().filter(|c| evictable(c)).count();
-        if free + old < count {
+        if self.places() < count {
             return false;
         }
         while CHUNKS_MAX - self.chunks.len() < count {
@@ -236,7 +254,7 @@ impl<C: std::ops::Deref<Target = [u8]>> Chunks<C> {
                 .chunks
                 .iter()
                 .enumerate()
-                .filter(|(_, c)| evictable(c))
+                .filter(|(_, c)| Self::is_evictable(c))
                 .min_by_key(|(_, c)| c.used)
                 .map(|(index, _)| index);
             let Some(index) = oldest else {
@@ -329,7 +347,7 @@ impl<C: std::ops::Deref<Target = [u8]>> Chunks<C> {
         segment: SegmentSeq,
         position: u32,
         result: Result<C, String>,
-        mut wake: impl FnMut(Slot),
+        wake: impl FnMut(Slot),
     ) {
         if let Some(index) = self.find(segment, position) {
             let chunk = &mut self.chunks[index];
@@ -343,14 +361,17 @@ impl<C: std::ops::Deref<Target = [u8]>> Chunks<C> {
                 )),
                 Err(error) => State::Failed(error),
             };
-            chunk.waiting.drain(..).for_each(&mut wake);
+            chunk.waiting.drain(..).for_each(wake);
         }
-        self.starved.drain(..).for_each(wake);
     }
 
-    /// Readers that found no place and may try again, since one was read from.
-    pub(super) fn take_starved(&mut self) -> impl Iterator<Item = Slot> {
-        self.starved.drain(..)
+    /// The next reader that found no place and may try again, now that `woken` others were told
+    /// so.
+    pub(super) fn next_starved(&mut self, woken: usize) -> Option<Slot> {
+        if self.starved.is_empty() || self.places() <= woken {
+            return None;
+        }
+        self.starved.pop_front()
     }
 
     /// Gives the memory back once nobody has read for `idle_ns`.

@@ -12,7 +12,7 @@ use crate::clock::Now;
 use crate::ids::{Offset, TopicId};
 use crate::log::disk::Disk;
 use crate::log::format::{EntryKind, entry_bytes};
-use crate::storage::{CommitRefusal, OutputRecord, Outputs};
+use crate::storage::{CommitRefusal, OutputRecord, Outputs, positive_murmur2};
 use crate::wire::batch::BATCH_HEADER_BYTES;
 use crate::wire::{BatchSpec, RecordSource, write_batch};
 
@@ -135,7 +135,7 @@ impl<D: Disk> Stripe<D> {
             "topic {topic} has no partition in stripe {}",
             self.id
         );
-        slots[super::hash::positive_murmur2(key) as usize % slots.len()]
+        slots[positive_murmur2(key) as usize % slots.len()]
     }
 
     fn write_outputs(

@@ -76,15 +76,15 @@ fn visit_batch(
 }
 
 impl<D: Disk> Stripe<D> {
-    /// See [`crate::storage::Consumer::read`].
+    /// Reads from any offset; see [`crate::storage::Consumer::read`].
     pub(in crate::log) fn read(
         &mut self,
         slot: Slot,
+        from: Offset,
         core: &mut Core<D>,
         visit: &mut impl FnMut(Record<'_>) -> Visit,
     ) -> Result<ReadOutcome, ReadError> {
         let part = &self.parts[slot.index()];
-        let from = part.position;
         if from >= part.visible() {
             return Ok(ReadOutcome::Empty);
         }
@@ -173,6 +173,7 @@ impl<D: Disk> Stripe<D> {
                 return Ok(ReadOutcome::Pending);
             }
             Demand::Failed(error) => {
+                self.wake_starved(core);
                 return Err(ReadError::Io(format!(
                     "stripe {}, reading byte {} of segment {segment} failed: {error}",
                     self.id, range.start
@@ -180,10 +181,7 @@ impl<D: Disk> Stripe<D> {
             }
         }
         let result = self.visit_stored(slot, &found, range, from, visit);
-        let Stripe { chunks, parts, .. } = self;
-        for starved in chunks.take_starved() {
-            wake(&mut parts[starved.index()], core);
-        }
+        self.wake_starved(core);
         result.map(ReadOutcome::Records).map_err(|damage| {
             ReadError::Corrupt(format!(
                 "stripe {}, segment {segment}, byte {}: {damage}",
@@ -336,6 +334,16 @@ impl<D: Disk> Stripe<D> {
         chunks.loaded(seq, position, result, |slot| {
             wake(&mut parts[slot.index()], core);
         });
+        self.wake_starved(core);
+    }
+
+    /// Lets readers that found no place for their chunks try again, as many as there are places.
+    fn wake_starved(&mut self, core: &mut Core<D>) {
+        let mut woken = 0;
+        while let Some(slot) = self.chunks.next_starved(woken) {
+            wake(&mut self.parts[slot.index()], core);
+            woken += 1;
+        }
     }
 
     /// A file could not be opened for reading: whoever waits for it is told.

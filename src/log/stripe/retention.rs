@@ -10,13 +10,16 @@
 //! - nobody reads in it.
 
 use super::part::{Part, Processing};
-use super::roll::{Checkpoint, File, Segment};
+use super::segments::{Checkpoint, File, Segment};
 use super::{Core, Stripe};
 use crate::clock::Now;
 use crate::ids::Offset;
 use crate::log::disk::Disk;
 use crate::log::keeper::Request;
 use crate::log::state::IndexEntry;
+
+/// How often the rule is looked at, since it goes through all partitions.
+const CHECK_NS: u64 = 10_000_000;
 
 /// How much of the past is kept. Whatever the bounds, nothing unprocessed goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,10 +33,12 @@ pub struct Retention {
 impl<D: Disk> Stripe<D> {
     /// Gives the oldest segment away if it may go. Returns the amount of work done.
     pub(in crate::log) fn retain(&mut self, now: Now, core: &mut Core<D>) -> usize {
-        let Some(oldest) = self.segments.oldest_sealed() else {
+        if now.mono < self.retain_next {
             return 0;
-        };
-        if !self.exceeds(oldest, now) || !self.may_go(oldest) {
+        }
+        let may_go = |oldest: &Segment| self.exceeds(oldest, now) && self.may_go(oldest);
+        if !self.segments.oldest_sealed().is_some_and(may_go) {
+            self.retain_next = now.mono.after(CHECK_NS);
             return 0;
         }
         let Some(gone) = self.segments.remove_oldest() else {

@@ -135,7 +135,7 @@ impl<D: Disk> Stripe<D> {
             return Room::Full;
         };
         let capacity = self.writer.target_bytes.max(capacity_min).min(space);
-        let buffer = core.disk.allocate(capacity);
+        let buffer = core.disk.allocate(capacity_min, capacity);
         let seq = FrameSeq(self.writer.sealed.0 + 1);
         let meta = self.tail.meta();
         self.writer.open = Some(OpenFrame::new(seq, segment, position, buffer, meta));

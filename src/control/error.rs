@@ -1,0 +1,65 @@
+//! Why a node does not start.
+
+use crate::cpu::PlanError;
+use crate::geo::ShardTableError;
+use crate::ids::StripeId;
+use crate::location::LocationError;
+use crate::log::directory::DirectoryError;
+use crate::log::recover::RecoverError;
+
+/// Why a node does not start. What was begun has been taken back.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// More cores than CPUs.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The shard table.
+    #[error("shard table: {0}")]
+    Shards(#[from] ShardTableError),
+    /// A shard's place.
+    #[error("shard {shard}: {source}")]
+    Location {
+        /// Which shard.
+        shard: String,
+        /// What is wrong.
+        source: LocationError,
+    },
+    /// The data directory.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// The partitions of a shard do not fit the directory's stripes.
+    #[error(
+        "transactions.partitions is {partitions}, but the data directory has {stripes} stripes; \
+         allowed: a multiple of {stripes}, or 0 for one per stripe"
+    )]
+    Partitions {
+        /// Configured.
+        partitions: u32,
+        /// Of the directory.
+        stripes: u16,
+    },
+    /// A stripe cannot be recovered.
+    #[error("stripe {stripe} cannot be recovered: {source}")]
+    Recover {
+        /// Which.
+        stripe: StripeId,
+        /// Why.
+        source: Box<RecoverError>,
+    },
+    /// An address is taken or not allowed.
+    #[error("cannot listen on {address}: {reason}")]
+    Listen {
+        /// The address or path.
+        address: String,
+        /// Why.
+        reason: String,
+    },
+    /// A thread, an executor or a file that the start needs.
+    #[error("{what}: {reason}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What came of it.
+        reason: String,
+    },
+}

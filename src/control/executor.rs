@@ -1,0 +1,283 @@
+//! One core's thread: a pinned executor, the core made on it, and the loop around its duty cycle.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::task::Poll;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use futures_lite::FutureExt;
+use glommio::{CpuSet, LocalExecutorBuilder, Placement, PoolPlacement};
+
+use crate::clock::{self, Clock};
+use crate::cpu::Plan;
+use crate::engine::core::{Core, CoreOptions, CoreParts, Flow};
+use crate::engine::gateway::{self, Gate, GateOptions, LocalEvent};
+use crate::engine::handler::HandlerFactory;
+use crate::engine::idle::{Awaited, Idle, IdleStrategy, Step};
+use crate::engine::status::{CoreStatus, Phase};
+use crate::ids::CoreId;
+use crate::log::disk::Disk;
+use crate::log::dma::DmaDisk;
+use crate::log::storage::{LogStorage, StripeStart};
+use crate::storage::{Consumer, Producer};
+
+use super::error::StartError;
+
+/// How long a core that found nothing looks away the first time: within it, idle stripes write
+/// their markers.
+const FIRST_LOOK: Duration = Duration::from_millis(10);
+
+/// How long it looks away after that. Bounds how late time-driven work (retention) starts.
+const LATER_LOOK: Duration = Duration::from_millis(200);
+
+/// The executor hands requests to the kernel and takes its answers only when no task is runnable.
+/// A core that always finds work must therefore step aside now and then while reads, writes or
+/// connections are under way: after this many nanoseconds,
+const TURN_NS: u64 = 50_000;
+
+/// for this long. It costs about 10 µs.
+const TURN: Duration = Duration::from_micros(1);
+
+/// How long a core waits for its stripes' first segments, in nanoseconds.
+const WARM_UP_NS: u64 = 10_000_000_000;
+
+/// What a core's thread is started with.
+pub(super) struct Seed<F> {
+    pub core: CoreId,
+    pub options: CoreOptions,
+    pub factory: Arc<F>,
+    /// Made on the thread: storage and gate are not `Send`.
+    pub parts: PartsSeed,
+    pub stripes: Vec<StripeStart>,
+    pub directory: PathBuf,
+    pub gate: GateOptions,
+    pub tcp: Vec<SocketAddr>,
+    pub unix: Vec<PathBuf>,
+    pub idle: IdleStrategy,
+    pub preempt_timer: Duration,
+    /// How long the executor itself polls the kernel before it parks.
+    pub spin_before_park: Duration,
+}
+
+/// The parts of a core that are made before its thread starts.
+pub(super) struct PartsSeed {
+    pub requests: crate::mesh::Port<crate::engine::message::Request>,
+    pub replies: crate::mesh::Port<crate::engine::message::Reply>,
+    pub table: Arc<crate::engine::route::RouteTable>,
+    pub window: crate::exactly_once::Window,
+    pub fingerprinter: crate::exactly_once::Fingerprinter,
+    pub counters: crate::telemetry::CounterWriter,
+    pub status: Arc<CoreStatus>,
+    pub commands: Arc<crossbeam::queue::ArrayQueue<crate::engine::command::Command>>,
+}
+
+/// Starts a core's thread. `ready` gets its bound TCP addresses, or why it does not start.
+pub(super) fn spawn<F: HandlerFactory>(
+    seed: Seed<F>,
+    plan: &Plan,
+    ready: Sender<Result<Vec<SocketAddr>, String>>,
+) -> Result<JoinHandle<()>, StartError> {
+    let cpu = plan.shard_cpus[seed.core.index()].index();
+    let builder = LocalExecutorBuilder::new(Placement::Fixed(cpu))
+        .name("corelane-core")
+        .preempt_timer(seed.preempt_timer)
+        .spin_before_park(seed.spin_before_park)
+        .blocking_thread_pool_placement(housekeeping(plan));
+    let system = |reason: String| StartError::System {
+        what: "starting a core's thread",
+        reason,
+    };
+    std::thread::Builder::new()
+        .name(format!("core-{}", seed.core))
+        .spawn(move || {
+            let status = Arc::clone(&seed.parts.status);
+            let bell_of_failure = ready.clone();
+            match builder.make() {
+                Ok(executor) => executor.run(live(seed, ready)),
+                // Control may have given up already; then nobody needs to know.
+                Err(error) => drop(bell_of_failure.send(Err(error.to_string()))),
+            }
+            status.set_phase(Phase::Stopped);
+        })
+        .map_err(|error| system(error.to_string()))
+}
+
+/// Where the executor's blocking calls run: never on a shard CPU while there are others.
+fn housekeeping(plan: &Plan) -> PoolPlacement {
+    let numbers: Vec<usize> = plan.housekeeping.iter().map(|cpu| cpu.index()).collect();
+    match CpuSet::online() {
+        Ok(online) => {
+            PoolPlacement::Fenced(1, online.filter(|location| numbers.contains(&location.cpu)))
+        }
+        Err(_) => PoolPlacement::Unbound(1),
+    }
+}
+
+/// A core's whole life on its executor.
+async fn live<F: HandlerFactory>(seed: Seed<F>, ready: Sender<Result<Vec<SocketAddr>, String>>) {
+    let event = Rc::new(LocalEvent::default());
+    let wake = {
+        let event = Rc::clone(&event);
+        Rc::new(move || event.notify())
+    };
+    let listeners = match gateway::bind(&seed.tcp, &seed.unix) {
+        Ok(listeners) => listeners,
+        Err(error) => return drop(ready.send(Err(error.to_string()))),
+    };
+    let addresses = listeners.tcp_addresses().map_err(|error| error.to_string());
+    let gate = Rc::new(Gate::new(seed.gate, Rc::clone(&event)));
+    let accepted = Rc::new(Cell::new(0));
+    listeners.serve(&gate, &accepted);
+    let storage = LogStorage::new(seed.stripes, DmaDisk::new(seed.directory, wake));
+    let parts = CoreParts {
+        requests: seed.parts.requests,
+        replies: seed.parts.replies,
+        table: seed.parts.table,
+        storage,
+        window: seed.parts.window,
+        fingerprinter: seed.parts.fingerprinter,
+        gate: Rc::clone(&gate),
+        counters: seed.parts.counters,
+        status: Arc::clone(&seed.parts.status),
+        commands: seed.parts.commands,
+    };
+    let mut core = Core::new(seed.options, parts, seed.factory);
+    warm_up(&mut core, &event).await;
+    seed.parts.status.set_phase(Phase::Running);
+    if ready.send(addresses).is_err() {
+        return;
+    }
+    let idle = Idle::new(seed.idle);
+    cycle(&mut core, &event, &gate, idle).await;
+    finish(&mut core, &event).await;
+    gate.close();
+    farewell(&gate).await;
+}
+
+/// Runs cycles until every stripe has its segment, so that the first transactions do not wait for
+/// the keeper to write one. Gives up where no space is left: the node then starts and pushes back.
+async fn warm_up<D: Disk, F: HandlerFactory>(
+    core: &mut Core<LogStorage<D>, F>,
+    event: &LocalEvent,
+) {
+    let start = clock::monotonic();
+    let mut clock = Clock::new();
+    loop {
+        let now = clock.now();
+        core.run_once(now);
+        let storage = core.storage_mut();
+        if !storage.is_blocked() || now.mono.since(start) > WARM_UP_NS {
+            return;
+        }
+        wait(core, event, Duration::from_millis(1)).await;
+    }
+}
+
+/// The loop around the duty cycle.
+async fn cycle<S: Producer + Consumer, F: HandlerFactory>(
+    core: &mut Core<S, F>,
+    event: &LocalEvent,
+    gate: &Gate,
+    mut idle: Idle,
+) {
+    let mut clock = Clock::new();
+    let mut looks_idle = 0;
+    let mut last_turn = clock.now().mono;
+    loop {
+        let now = clock.now();
+        let work = core.run_once(now);
+        if core.flow() == Flow::Stop {
+            return;
+        }
+        let awaited = if core.awaits_ring() {
+            Awaited::Ring
+        } else if core.awaits_kernel() || gate.connections() > 0 {
+            Awaited::Kernel
+        } else {
+            Awaited::Nothing
+        };
+        match idle.step(now.mono, work, awaited) {
+            Step::Again if awaited == Awaited::Kernel && now.mono.since(last_turn) > TURN_NS => {
+                last_turn = now.mono;
+                glommio::timer::sleep(TURN).await;
+            }
+            Step::Again => {
+                looks_idle = 0;
+                // To the back of the executor's queue: connections with bytes go first.
+                glommio::executor().yield_now().await;
+            }
+            Step::Wait => {
+                let look = if looks_idle == 0 {
+                    FIRST_LOOK
+                } else {
+                    LATER_LOOK
+                };
+                looks_idle += 1;
+                let resting = core
+                    .next_wake()
+                    .map(|at| Duration::from_nanos(at.since(now.mono)));
+                let timeout = resting.map_or(look, |rest| rest.min(look));
+                core.note_park();
+                last_turn = now.mono;
+                wait(core, event, timeout).await;
+            }
+        }
+    }
+}
+
+/// Waits for mail, for something on this core, or for `timeout`.
+async fn wait<S: Producer + Consumer, F: HandlerFactory>(
+    core: &Core<S, F>,
+    event: &LocalEvent,
+    timeout: Duration,
+) {
+    let mut announced = false;
+    let woken = poll_fn(|cx| {
+        if announced || event.take_or_wait(cx.waker()) {
+            return Poll::Ready(());
+        }
+        announced = true;
+        core.bell().announce_sleep(cx.waker());
+        if core.has_mail() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    });
+    let timer = async {
+        glommio::timer::sleep(timeout).await;
+    };
+    woken.or(timer).await;
+    core.bell().stay_awake();
+}
+
+/// Makes the last frames durable and witnessed.
+async fn finish<D: Disk, F: HandlerFactory>(core: &mut Core<LogStorage<D>, F>, event: &LocalEvent) {
+    let mut clock = Clock::new();
+    loop {
+        let now = clock.now();
+        core.run_once(now);
+        let storage = core.storage_mut();
+        let written = storage.finish(now);
+        if written == 0 && (!storage.is_busy() || storage.error().is_some()) {
+            return;
+        }
+        wait(core, event, Duration::from_millis(1)).await;
+    }
+}
+
+/// Lets connections write their last answers and goodbyes, for a moment.
+async fn farewell(gate: &Gate) {
+    for _ in 0..100 {
+        if gate.connections() == 0 {
+            return;
+        }
+        glommio::timer::sleep(Duration::from_millis(1)).await;
+    }
+}

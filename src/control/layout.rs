@@ -1,0 +1,199 @@
+//! What lies where: topics, partitions, stripes and their owners, and the stripes' recovery.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::config::{self, Config};
+use crate::engine::route::{RouteTable, ShardPartitions};
+use crate::exactly_once::Fingerprinter;
+use crate::geo::{DefaultShard, ShardManager, ShardSpec};
+use crate::ids::{CoreId, PartitionId, ShardId, StripeId, TopicId};
+use crate::log::directory::{DataDirectory, Options};
+use crate::log::recover::{Access, RecoverOptions, recover};
+use crate::log::state::Recovered;
+use crate::log::stripe::{PartitionSpec, Processing, ReadAt};
+
+use super::error::StartError;
+
+/// What control knows of the data directory once its topics are there.
+pub(super) struct Layout {
+    pub directory: DataDirectory,
+    pub table: Arc<RouteTable>,
+    /// Topics that handlers may send to.
+    pub topics: Arc<BTreeMap<String, TopicId>>,
+    pub dead_letters: Arc<BTreeMap<ShardId, TopicId>>,
+    cores: u16,
+    read_at: ReadAt,
+    processed: Vec<bool>,
+}
+
+/// The topic of a shard's transactions.
+pub fn transactions_topic(shard: &str) -> String {
+    format!("transactions-{shard}")
+}
+
+/// The topic of a shard's dead letters.
+pub fn dead_letter_topic(shard: &str) -> String {
+    format!("transactions-{shard}.dlq")
+}
+
+impl Layout {
+    /// Opens the data directory, makes missing topics and decides who owns what.
+    pub fn open(config: &Config, cores: u16) -> Result<Layout, StartError> {
+        let geo = shard_manager(config)?;
+        let stripes = if config.log.stripes == 0 {
+            cores
+        } else {
+            config.log.stripes
+        };
+        let options = Options {
+            stripes,
+            segment_bytes: config.log.segment_bytes,
+        };
+        let mut directory = DataDirectory::open(&config.log.directory, &options)?;
+        let stripes = directory.meta().stripes;
+        let partitions = match config.transactions.partitions {
+            0 => u32::from(stripes),
+            count if count % u32::from(stripes) == 0 => count,
+            partitions => {
+                return Err(StartError::Partitions {
+                    partitions,
+                    stripes,
+                });
+            }
+        };
+        let mut shards = Vec::new();
+        let mut dead_letters = BTreeMap::new();
+        for shard in &config.shards {
+            let topic = directory.ensure_topic(&transactions_topic(&shard.name), partitions)?;
+            let name = dead_letter_topic(&shard.name);
+            // One per stripe: a dead letter is in the same atomic group as its position.
+            dead_letters.insert(shard.id, directory.ensure_topic(&name, stripes.into())?);
+            shards.push((shard.id, topic));
+        }
+        let mut topics = BTreeMap::new();
+        for topic in &config.topics {
+            let id = directory.ensure_topic(&topic.name, topic.partitions)?;
+            topics.insert(topic.name.clone(), id);
+        }
+        let catalog = directory.catalog();
+        let owner = |stripe: StripeId| CoreId(stripe.0 % cores);
+        let owners = catalog
+            .partitions()
+            .iter()
+            .map(|meta| owner(meta.stripe))
+            .collect();
+        let mut processed = vec![false; catalog.partitions().len()];
+        let shards: Vec<ShardPartitions> = shards
+            .into_iter()
+            .map(|(shard, topic)| {
+                let partitions = catalog.partitions_of(topic).to_vec();
+                partitions.iter().for_each(|p| processed[p.index()] = true);
+                ShardPartitions { shard, partitions }
+            })
+            .collect();
+        Ok(Layout {
+            directory,
+            table: Arc::new(RouteTable::new(geo, shards, owners)),
+            topics: Arc::new(topics),
+            dead_letters: Arc::new(dead_letters),
+            cores,
+            read_at: match config.log.read_at {
+                config::ReadAt::Durable => ReadAt::Durable,
+                config::ReadAt::Appended => ReadAt::Appended,
+            },
+            processed,
+        })
+    }
+
+    /// The stripes that a core owns.
+    pub fn stripes_of(&self, core: u16) -> impl Iterator<Item = StripeId> + use<> {
+        let cores = self.cores;
+        self.directory
+            .stripes()
+            .filter(move |stripe| stripe.0 % cores == core)
+    }
+
+    /// The partitions of a stripe, in ascending order within each topic.
+    pub fn partitions_in(&self, stripe: StripeId) -> Vec<PartitionSpec> {
+        let catalog = self.directory.catalog();
+        catalog
+            .partitions_in(stripe)
+            .map(|id| {
+                let meta = catalog.partition(id).expect("listed by the catalog itself");
+                let processing = match self.processed[id.index()] {
+                    true => Processing::Handler,
+                    false => Processing::None,
+                };
+                PartitionSpec {
+                    id,
+                    topic: meta.topic,
+                    processing,
+                    read_at: self.read_at,
+                }
+            })
+            .collect()
+    }
+
+    /// Recovers every stripe, each on a thread of its own.
+    pub fn recover(
+        &self,
+        config: &Config,
+        fingerprinter: &Fingerprinter,
+    ) -> Result<Vec<Recovered>, StartError> {
+        let is_processed = |partition: PartitionId| self.processed[partition.index()];
+        let fingerprint = |key: &[u8]| fingerprinter.of(key);
+        let one = |stripe: StripeId| {
+            let options = RecoverOptions {
+                directory_id: self.directory.meta().directory_id,
+                access: Access::Repair,
+                window_records_max: config.transactions.duplicate_window_records as usize,
+                window_partitions: &is_processed,
+                fingerprint: &fingerprint,
+            };
+            recover(&self.directory.files(), stripe, &options).map_err(|source| {
+                StartError::Recover {
+                    stripe,
+                    source: Box::new(source),
+                }
+            })
+        };
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = self
+                .directory
+                .stripes()
+                .map(|stripe| scope.spawn(move || one(stripe)))
+                .collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().expect("recovery does not panic"))
+                .collect()
+        })
+    }
+}
+
+fn shard_manager(config: &Config) -> Result<ShardManager, StartError> {
+    let specs = config
+        .shards
+        .iter()
+        .map(|shard| match shard.location() {
+            Ok(location) => Ok(ShardSpec {
+                id: shard.id,
+                location,
+            }),
+            Err(source) => Err(StartError::Location {
+                shard: shard.name.clone(),
+                source,
+            }),
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let default = config
+        .transactions
+        .default_shard
+        .as_ref()
+        .map(|default| DefaultShard {
+            shard: default.shard,
+            beyond_km: default.beyond_km,
+        });
+    Ok(ShardManager::new(specs, default)?)
+}

@@ -1,0 +1,444 @@
+//! A node: its cores, its keeper, its data directory, from start to stop.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam::queue::ArrayQueue;
+
+use crate::config::Config;
+use crate::cpu::{Oversubscribe, Plan, allowed_cpus};
+use crate::engine::command::{Command, CoreReport};
+use crate::engine::handler::HandlerFactory;
+use crate::engine::ledger::{Totals, totals_in_state};
+use crate::engine::message::{Reply, Request};
+use crate::engine::status::{CoreStatus, Phase};
+use crate::engine::submitter::Submitter;
+use crate::exactly_once::Fingerprinter;
+use crate::ids::{CoreId, ShardId, StripeId};
+use crate::log::keeper::{KeeperHandle, KeeperOptions, KeeperThread};
+use crate::log::state::TornTail;
+use crate::mesh::{self, Bells, Doorbell, Port};
+use crate::telemetry::{CounterReader, CounterSnapshot, StageHistograms};
+
+use super::error::StartError;
+use super::executor::{Seed, spawn};
+use super::layout::Layout;
+use super::seeds::Starting;
+use super::watch::Watch;
+
+/// Recycled segments kept for reuse, per stripe.
+const SPARES_MAX: usize = 2;
+
+/// What a node is besides its configuration.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NodeOptions {
+    /// Threads of this process that will submit: see [`Node::submitter`].
+    pub ports: u16,
+}
+
+/// A core, as control holds it.
+pub(super) struct CoreHandle {
+    status: Arc<CoreStatus>,
+    commands: Arc<ArrayQueue<Command>>,
+    counters: CounterReader,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl CoreHandle {
+    /// Control's hold on a core whose thread is not started yet.
+    pub fn new(
+        status: Arc<CoreStatus>,
+        commands: Arc<ArrayQueue<Command>>,
+        counters: CounterReader,
+    ) -> CoreHandle {
+        CoreHandle {
+            status,
+            commands,
+            counters,
+            thread: None,
+        }
+    }
+}
+
+/// A running node. Dropping it stops it without draining.
+pub struct Node {
+    cores: Vec<CoreHandle>,
+    bells: Bells,
+    ports: Vec<(Port<Request>, Port<Reply>)>,
+    port_outstanding_max: usize,
+    addresses: Vec<SocketAddr>,
+    unix: Vec<PathBuf>,
+    torn: Vec<(StripeId, TornTail)>,
+    /// Outlives the cores, whose last waits it may have to end.
+    watch: Option<Watch>,
+    /// Dropped after the cores: stops once their last requests are carried out.
+    keeper: Option<KeeperThread>,
+    /// Holds the lock.
+    _layout: Layout,
+}
+
+/// What all cores together have done since they started.
+#[derive(Debug, Clone, Default)]
+pub struct NodeReport {
+    /// Counters, summed.
+    pub counters: CounterSnapshot,
+    /// Latencies, merged.
+    pub histograms: StageHistograms,
+    /// The ledger's totals in the data directory, of all its life.
+    pub ledger: BTreeMap<ShardId, Totals>,
+}
+
+/// Why a node did not stop as it should.
+#[derive(Debug, thiserror::Error)]
+pub enum StopError {
+    /// What was taken in was not finished within the time.
+    #[error(
+        "not drained after {seconds} s: {in_flight} transactions in flight, {backlog} unprocessed"
+    )]
+    NotDrained {
+        /// How long was waited.
+        seconds: u64,
+        /// Taken in, not yet durable.
+        in_flight: u64,
+        /// Durable, not yet processed.
+        backlog: u64,
+    },
+    /// A core failed.
+    #[error("core {core}: {reason}")]
+    Failed {
+        /// Which.
+        core: CoreId,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Node {
+    /// Starts a node and returns when every core takes transactions. `factory` makes a handler for
+    /// each lane.
+    ///
+    /// # Errors
+    /// Anything that keeps the node from starting; nothing runs on then.
+    pub fn start<F: HandlerFactory>(
+        config: &Config,
+        options: NodeOptions,
+        factory: F,
+    ) -> Result<Node, StartError> {
+        let oversubscribe = match config.node.oversubscribe {
+            true => Oversubscribe::Allow,
+            false => Oversubscribe::Refuse,
+        };
+        let plan = Plan::new(config.node.cores.into(), &allowed_cpus()?, oversubscribe)?;
+        let cores = plan.shard_cpus.len() as u16;
+        check_addresses(&config.gateway.tcp)?;
+        prepare_unix(&config.gateway.unix)?;
+        let layout = Layout::open(config, cores)?;
+        let fingerprinter = Fingerprinter::new();
+        let recovered = layout.recover(config, &fingerprinter)?;
+        let torn = recovered
+            .iter()
+            .filter_map(|r| Some((r.stripe, r.torn.clone()?)))
+            .collect();
+        let endpoints = cores + options.ports;
+        let bells: Bells = (0..endpoints).map(|_| Doorbell::default()).collect();
+        let (keeper, keepers) = start_keeper(&layout, &bells, cores)?;
+        let watch = Watch::spawn(&bells, cores).map_err(|error| StartError::System {
+            what: "starting the watch",
+            reason: error.to_string(),
+        })?;
+        let mut starting = Starting {
+            config,
+            layout: &layout,
+            cores,
+            endpoints,
+            fingerprinter,
+            stripes: recovered
+                .into_iter()
+                .zip(keepers)
+                .map(|(r, k)| (r.stripe, (r, k)))
+                .collect(),
+        };
+        let capacity = config.node.mesh_capacity as usize;
+        let mut requests = mesh::build::<Request>(endpoints, capacity, &bells);
+        let mut replies = mesh::build::<Reply>(endpoints, capacity, &bells);
+        let ports = requests.split_off(cores.into()).into_iter();
+        let ports = ports.zip(replies.split_off(cores.into())).collect();
+        let factory = Arc::new(factory);
+        let mut seeds = Vec::new();
+        let mut handles = Vec::new();
+        for (core, (requests, replies)) in (0..cores).zip(requests.into_iter().zip(replies)) {
+            let (seed, handle) = starting.core(core, requests, replies, &factory);
+            seeds.push(seed);
+            handles.push(handle);
+        }
+        let mut node = Node {
+            cores: handles,
+            bells,
+            ports,
+            // Answers to one entrance may all come from one core.
+            port_outstanding_max: (capacity / usize::from(cores)).max(1),
+            addresses: config.gateway.tcp.clone(),
+            unix: config.gateway.unix.clone(),
+            torn,
+            watch: Some(watch),
+            keeper: Some(keeper),
+            _layout: layout,
+        };
+        for seed in seeds {
+            node.launch(seed, &plan)?;
+        }
+        Ok(node)
+    }
+
+    /// Starts one core's thread and waits until it is ready.
+    fn launch<F: HandlerFactory>(
+        &mut self,
+        mut seed: Seed<F>,
+        plan: &Plan,
+    ) -> Result<(), StartError> {
+        let core = seed.core;
+        seed.tcp = self.addresses.clone();
+        let (ready, report) = mpsc::channel();
+        let thread = spawn(seed, plan, ready)?;
+        self.cores[core.index()].thread = Some(thread);
+        let failed = |reason: String| StartError::System {
+            what: "starting a core",
+            reason,
+        };
+        match report.recv() {
+            Ok(Ok(addresses)) => {
+                // The first core has turned a port 0 into a number; the others share it.
+                self.addresses = addresses;
+                Ok(())
+            }
+            Ok(Err(reason)) => Err(failed(reason)),
+            Err(_) => Err(failed(format!("core {core} ended before it was ready"))),
+        }
+    }
+
+    /// The TCP addresses on which the gateway listens.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Torn tails that the start cut off.
+    pub fn torn_tails(&self) -> &[(StripeId, TornTail)] {
+        &self.torn
+    }
+
+    /// Number of cores.
+    pub fn cores(&self) -> u16 {
+        self.cores.len() as u16
+    }
+
+    /// A port for the calling thread; `None` once all of [`NodeOptions::ports`] are given out.
+    pub fn submitter(&mut self) -> Option<Submitter> {
+        let (requests, replies) = self.ports.pop()?;
+        Some(Submitter::new(
+            requests,
+            replies,
+            self.cores(),
+            self.port_outstanding_max,
+        ))
+    }
+
+    /// Counters of all cores, summed.
+    pub fn counters(&self) -> CounterSnapshot {
+        let mut sum = CounterSnapshot::default();
+        self.cores
+            .iter()
+            .for_each(|core| sum += &core.counters.snapshot());
+        sum
+    }
+
+    /// The first failure of a core, if there is one: storage is poisoned, a handler said stop.
+    pub fn failure(&self) -> Option<StopError> {
+        self.cores.iter().enumerate().find_map(|(core, handle)| {
+            let died = handle.thread.as_ref().is_some_and(JoinHandle::is_finished)
+                && handle.status.phase() != Phase::Stopped;
+            let panicked = || died.then(|| "its thread has died".to_owned());
+            let reason = handle.status.failure().or_else(panicked)?;
+            Some(StopError::Failed {
+                core: CoreId(core as u16),
+                reason,
+            })
+        })
+    }
+
+    /// Refuses new transactions and waits until what was taken in is durable and processed.
+    ///
+    /// # Errors
+    /// A core failed, or `timeout` passed first.
+    pub fn drain(&self, timeout: Duration) -> Result<(), StopError> {
+        let start = Instant::now();
+        self.command(|| Command::Drain);
+        loop {
+            // Two rounds of reports: each core has run a whole cycle between them, so what was on
+            // its way between cores at the first look has arrived at the second.
+            let round = || self.reports().is_some();
+            if self.is_quiet() && round() && round() && self.is_quiet() {
+                return Ok(());
+            }
+            if let Some(failure) = self.failure() {
+                return Err(failure);
+            }
+            if start.elapsed() > timeout {
+                let sum =
+                    |of: fn(&CoreStatus) -> u64| self.cores.iter().map(|c| of(&c.status)).sum();
+                return Err(StopError::NotDrained {
+                    seconds: timeout.as_secs(),
+                    in_flight: sum(CoreStatus::in_flight),
+                    backlog: sum(CoreStatus::backlog),
+                });
+            }
+            std::thread::sleep(Duration::from_micros(500));
+        }
+    }
+
+    /// What the cores have done so far; `None` if one of them does not answer.
+    pub fn report(&self) -> Option<NodeReport> {
+        let mut report = NodeReport::default();
+        for core in self.reports()? {
+            report.histograms.merge(&core.histograms);
+            for lane in &core.state {
+                let pairs = lane.iter().map(|(key, value)| (&key[..], &value[..]));
+                for (shard, totals) in totals_in_state(pairs) {
+                    report.ledger.entry(shard).or_default().add(totals);
+                }
+            }
+        }
+        report.counters = self.counters();
+        Some(report)
+    }
+
+    /// Ends every core after its last frames are durable and witnessed. Does not drain.
+    pub fn stop(mut self) -> Result<(), StopError> {
+        let failure = self.failure();
+        self.end();
+        failure.map_or(Ok(()), Err)
+    }
+
+    fn end(&mut self) {
+        self.command(|| Command::Stop);
+        for core in &mut self.cores {
+            if let Some(thread) = core.thread.take() {
+                // A panic on a core was printed when it happened; the status tells of it.
+                let _ = thread.join();
+            }
+        }
+        drop(self.watch.take());
+        drop(self.keeper.take());
+        for path in &self.unix {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.cores
+            .iter()
+            .all(|c| c.status.phase() != Phase::Running && c.status.is_quiet())
+    }
+
+    fn command(&self, make: impl Fn() -> Command) {
+        for (core, handle) in self.cores.iter().enumerate() {
+            let mut command = make();
+            while let Err(back) = handle.commands.push(command) {
+                // Full only while the core is starting or gone.
+                if handle.thread.as_ref().is_none_or(JoinHandle::is_finished) {
+                    break;
+                }
+                command = back;
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            self.bells[core].ring();
+        }
+    }
+
+    /// A report of every core, or `None` if one does not answer within seconds.
+    fn reports(&self) -> Option<Vec<CoreReport>> {
+        let (to, reports) = mpsc::sync_channel(self.cores.len());
+        self.command(|| Command::Report(to.clone()));
+        let each = |_| reports.recv_timeout(Duration::from_secs(10)).ok();
+        (0..self.cores.len()).map(each).collect()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node")
+            .field("cores", &self.cores.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The housekeeping thread of the log. Its replies wake the stripe's owner.
+fn start_keeper(
+    layout: &Layout,
+    bells: &Bells,
+    cores: u16,
+) -> Result<(KeeperThread, Vec<KeeperHandle>), StartError> {
+    let meta = layout.directory.meta();
+    let options = KeeperOptions {
+        directory_id: meta.directory_id,
+        epoch: meta.epoch,
+        segment_bytes: meta.segment_bytes,
+        stripes: layout.directory.stripes().collect(),
+        spares_max: SPARES_MAX,
+    };
+    let bells = Arc::clone(bells);
+    let wake = Arc::new(move |stripe: StripeId| {
+        bells[usize::from(stripe.0 % cores)].ring();
+    });
+    KeeperThread::spawn(layout.directory.files(), options, wake).map_err(|error| {
+        StartError::System {
+            what: "starting the log's keeper",
+            reason: error.to_string(),
+        }
+    })
+}
+
+/// Every core will bind each address with SO_REUSEPORT, and so could another node of the same
+/// user, unnoticed. A bind without it finds that out.
+fn check_addresses(addresses: &[SocketAddr]) -> Result<(), StartError> {
+    for address in addresses {
+        TcpListener::bind(address).map_err(|error| StartError::Listen {
+            address: address.to_string(),
+            reason: error.to_string(),
+        })?;
+    }
+    Ok(())
+}
+
+/// Removes what an earlier node left at the sockets' paths; refuses one that is in use.
+fn prepare_unix(paths: &[PathBuf]) -> Result<(), StartError> {
+    for path in paths {
+        let refused = |reason: String| StartError::Listen {
+            address: path.display().to_string(),
+            reason,
+        };
+        let Ok(metadata) = std::fs::symlink_metadata(path) else {
+            continue;
+        };
+        if !metadata.file_type().is_socket() {
+            return Err(refused("something that is no socket is there".to_owned()));
+        }
+        if UnixStream::connect(path).is_ok() {
+            return Err(refused("another process listens there".to_owned()));
+        }
+        std::fs::remove_file(path).map_err(|error| refused(error.to_string()))?;
+    }
+    Ok(())
+}

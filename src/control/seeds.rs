@@ -1,0 +1,219 @@
+//! From the configuration to what each core is started with.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam::queue::ArrayQueue;
+
+use crate::clock;
+use crate::config::{Config, Idle};
+use crate::engine::command::Command;
+use crate::engine::core::CoreOptions;
+use crate::engine::gateway::GateOptions;
+use crate::engine::handler::HandlerFactory;
+use crate::engine::idle::IdleStrategy;
+use crate::engine::message::{Reply, Request};
+use crate::engine::process::ProcessOptions;
+use crate::engine::status::CoreStatus;
+use crate::exactly_once::{Fingerprinter, Window, WindowOptions};
+use crate::ids::{CoreId, Nanos, StripeId};
+use crate::limits::{FRAME_BYTES_MAX, GATEWAY_FRAME_BYTES_MAX};
+use crate::log::keeper::KeeperHandle;
+use crate::log::state::{RecentId, Recovered};
+use crate::log::storage::StripeStart;
+use crate::log::stripe::{Retention, StripeOptions};
+use crate::mesh::{EndpointId, Port};
+use crate::telemetry::counters;
+
+use super::executor::{PartsSeed, Seed};
+use super::layout::Layout;
+use super::node::CoreHandle;
+
+/// Commands that a core may have waiting.
+const COMMANDS_MAX: usize = 16;
+
+/// A duty cycle longer than this is counted as a stall.
+const STALL_NS: u64 = 1_000_000;
+
+/// Transactions that a core takes from each kind of source in one cycle: enough that a cycle's
+/// fixed cost is spread, few enough that answers are not kept waiting.
+const INTAKE_BUDGET: usize = 512;
+
+/// Batches that a core processes in one cycle.
+const BATCHES_PER_CYCLE: usize = 8;
+
+/// How long an executor that waits for the kernel polls it before it parks. Short, because on
+/// devices without FUA the flush of this core's own write runs in a kernel worker on the same CPU,
+/// which polling keeps from running.
+const EXECUTOR_POLL: Duration = Duration::from_micros(20);
+
+/// What all cores of a node are started with.
+pub(super) struct Starting<'a> {
+    pub config: &'a Config,
+    pub layout: &'a Layout,
+    pub cores: u16,
+    pub endpoints: u16,
+    pub fingerprinter: Fingerprinter,
+    /// What recovery found, and the line to the keeper, by stripe; each is taken by its owner.
+    pub stripes: BTreeMap<StripeId, (Recovered, KeeperHandle)>,
+}
+
+impl Starting<'_> {
+    /// What one core is started with, and control's hold on it.
+    pub fn core<F: HandlerFactory>(
+        &mut self,
+        core: u16,
+        requests: Port<Request>,
+        replies: Port<Reply>,
+        factory: &Arc<F>,
+    ) -> (Seed<F>, CoreHandle) {
+        let config = self.config;
+        let status = Arc::new(CoreStatus::default());
+        let commands = Arc::new(ArrayQueue::<Command>::new(COMMANDS_MAX));
+        let (writer, reader) = counters();
+        let handle = CoreHandle::new(Arc::clone(&status), Arc::clone(&commands), reader);
+        let mut recent = Vec::new();
+        let stripes = self.stripes_of(core, &mut recent);
+        let parts = PartsSeed {
+            requests,
+            replies,
+            table: Arc::clone(&self.layout.table),
+            window: window(config, recent),
+            fingerprinter: self.fingerprinter,
+            counters: writer,
+            status,
+            commands,
+        };
+        let idle = match config.node.idle {
+            Idle::Adaptive => IdleStrategy::Adaptive {
+                spin_ns: u64::from(config.node.spin_us) * 1000,
+            },
+            Idle::Spin => IdleStrategy::Spin,
+        };
+        let seed = Seed {
+            core: CoreId(core),
+            options: self.core_options(core),
+            factory: Arc::clone(factory),
+            parts,
+            stripes,
+            directory: self.layout.directory.path().to_path_buf(),
+            gate: self.gate_options(core),
+            tcp: Vec::new(),
+            // A path can be bound once only, so each belongs to one core.
+            unix: config
+                .gateway
+                .unix
+                .iter()
+                .enumerate()
+                .filter(|(place, _)| place % usize::from(self.cores) == usize::from(core))
+                .map(|(_, path)| path.clone())
+                .collect(),
+            idle,
+            preempt_timer: Duration::from_micros(config.node.preempt_timer_us.into()),
+            spin_before_park: EXECUTOR_POLL,
+        };
+        (seed, handle)
+    }
+
+    fn stripes_of(&mut self, core: u16, recent: &mut Vec<RecentId>) -> Vec<StripeStart> {
+        let log = &self.config.log;
+        let meta = self.layout.directory.meta();
+        let some = |bound: u64| (bound > 0).then_some(bound);
+        let options = StripeOptions {
+            segment_bytes: meta.segment_bytes as u32,
+            epoch: meta.epoch,
+            tail_bytes: log.tail_bytes as usize,
+            writes_in_flight_max: log.writes_in_flight_max.into(),
+            offers_max: self.config.node.in_flight_max as usize,
+            retention: Retention {
+                bytes_max: some(log.retention_bytes),
+                age_ms_max: some(log.retention_ms),
+            },
+        };
+        let mut starts = Vec::new();
+        for stripe in self.layout.stripes_of(core) {
+            let found = self.stripes.remove(&stripe);
+            let (mut recovered, keeper) = found.expect("every stripe has one owner");
+            recent.append(&mut recovered.recent);
+            let partitions = self.layout.partitions_in(stripe);
+            starts.push(StripeStart {
+                recovered,
+                partitions,
+                options,
+                keeper,
+            });
+        }
+        starts
+    }
+
+    fn core_options(&self, core: u16) -> CoreOptions {
+        let config = self.config;
+        CoreOptions {
+            core: CoreId(core),
+            cores: self.cores,
+            endpoints: self.endpoints,
+            in_flight_max: config.node.in_flight_max as usize,
+            intake_budget: INTAKE_BUDGET,
+            batches_per_cycle: BATCHES_PER_CYCLE,
+            payload_bytes_max: config.transactions.payload_bytes_max as usize,
+            stall_ns: STALL_NS,
+            process: ProcessOptions {
+                batch_records_max: config.processing.batch_records_max as usize,
+                retry_backoff_ns: u64::from(config.processing.retry_backoff_ms) * 1_000_000,
+                // Half a frame: outputs and position of a batch are one atomic group.
+                outputs_bytes_max: FRAME_BYTES_MAX - (FRAME_BYTES_MAX >> 3),
+                topics: Arc::clone(&self.layout.topics),
+                dead_letters: Arc::clone(&self.layout.dead_letters),
+            },
+        }
+    }
+
+    fn gate_options(&self, core: u16) -> GateOptions {
+        let gateway = &self.config.gateway;
+        let payload_bytes_max = self.config.transactions.payload_bytes_max as usize;
+        let spare = GATEWAY_FRAME_BYTES_MAX - crate::limits::PAYLOAD_BYTES_MAX;
+        GateOptions {
+            endpoint: EndpointId(core),
+            connections_max: gateway.connections_max as usize,
+            in_flight_max: gateway.connection_in_flight_max,
+            intake_max: self.config.node.in_flight_max as usize,
+            frame_bytes_max: payload_bytes_max + spare,
+            node_id: 0,
+        }
+    }
+}
+
+/// The duplicate window of one core, with the ids that recovery found.
+fn window(config: &Config, mut recent: Vec<RecentId>) -> Window {
+    let transactions = &config.transactions;
+    let age_max_ns = match transactions.duplicate_window_ms {
+        0 => u64::MAX,
+        ms => ms.saturating_mul(1_000_000),
+    };
+    let entries_max = transactions.duplicate_window_records as usize;
+    let mut window = Window::new(WindowOptions {
+        entries_max,
+        age_max_ns,
+    });
+    // The stripes of a core each come oldest first; together they must as well.
+    recent.sort_by_key(|id| id.timestamp);
+    let (mono, wall) = (clock::monotonic(), clock::wall().0 / 1000);
+    for id in recent {
+        let age_ns = wall.saturating_sub(id.timestamp.0).max(0) as u64 * 1_000_000;
+        if age_ns > age_max_ns {
+            continue;
+        }
+        let stored_at = Nanos(mono.0.saturating_sub(age_ns));
+        window
+            .store(
+                id.fingerprint,
+                id.partition,
+                id.offset,
+                id.timestamp,
+                stored_at,
+            )
+            .expect("nothing is in flight yet, so there is always room");
+    }
+    window
+}

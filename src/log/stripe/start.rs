@@ -1,0 +1,83 @@
+//! A stripe as recovery left it.
+//!
+//! Owns: how a stripe and its partitions are made. Never does: reading what is stored (recovery
+//! did). Runs on: the core that will own the stripe.
+
+use super::append::Pending;
+use super::chunks::Chunks;
+use super::frame::Slot;
+use super::part::Part;
+use super::roll::Keeping;
+use super::segments::Segments;
+use super::tail::Tail;
+use super::writer::Writer;
+use super::{Core, PartitionSpec, Stripe, commit};
+use crate::ids::Nanos;
+use crate::limits::BLOCK_BYTES;
+use crate::log::disk::Disk;
+use crate::log::state::StripeState;
+use crate::log::storage::StripeStart;
+
+impl<D: Disk> Stripe<D> {
+    /// A stripe that goes on where recovery ended.
+    pub(in crate::log) fn new(lane: u16, start: StripeStart, core: &mut Core<D>) -> Stripe<D> {
+        let StripeStart {
+            recovered,
+            partitions: specs,
+            options,
+            keeper,
+        } = start;
+        assert_eq!(keeper.stripe(), recovered.stripe);
+        assert!((1..=64).contains(&options.writes_in_flight_max));
+        assert!(options.segment_bytes as usize >= 4 * BLOCK_BYTES);
+        let mut parts = Vec::with_capacity(specs.len());
+        let mut topics: Vec<Vec<Slot>> = Vec::new();
+        for spec in &specs {
+            if topics.len() <= spec.topic.index() {
+                topics.resize_with(spec.topic.index() + 1, Vec::new);
+            }
+            topics[spec.topic.index()].push(Slot(parts.len() as u32));
+            let part = restored(spec, &recovered.state);
+            core.backlog += part.backlog();
+            parts.push(part);
+        }
+        let frame_last = recovered.frame_last;
+        let mut stripe = Stripe {
+            id: recovered.stripe,
+            lane,
+            options,
+            touched: Vec::with_capacity(parts.len()),
+            parts,
+            topics,
+            values: recovered.state.values,
+            pending: Pending::new(options.offers_max),
+            outputs: commit::Scratch::default(),
+            keeper: Keeping::new(keeper),
+            writer: Writer::new(frame_last),
+            tail: Tail::new(options.tail_bytes),
+            segments: Segments::new(recovered.segments),
+            chunks: Chunks::new(),
+            retain_next: Nanos(0),
+            poison: None,
+            failed_from: None,
+        };
+        stripe.start(core);
+        for part in &mut stripe.parts {
+            core.queue(part);
+        }
+        stripe
+    }
+}
+
+fn restored(spec: &PartitionSpec, state: &StripeState) -> Part {
+    let mut part = Part::new(spec.id, spec.processing, spec.read_at);
+    if let Some(offsets) = state.partitions.get(&spec.id) {
+        part.log_start = offsets.log_start;
+        part.next = offsets.next;
+        part.durable = offsets.next;
+        // Where nobody processed, retention may have moved past the old position.
+        part.position = offsets.position.max(offsets.log_start);
+        part.position_durable = part.position;
+    }
+    part
+}

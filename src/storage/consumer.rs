@@ -1,0 +1,122 @@
+//! The end of storage from which records come.
+//!
+//! Owns: what is read, how a read ends and why a commit is refused. Never does: any I/O. Runs on:
+//! the core that owns the partition.
+
+use crate::clock::Now;
+use crate::ids::{Nanos, Offset, PartitionId, UnixMillis};
+
+use super::outputs::Outputs;
+
+/// One stored record, borrowed from the batch it lies in.
+#[derive(Debug, Clone, Copy)]
+pub struct Record<'a> {
+    /// Its offset.
+    pub offset: Offset,
+    /// Its timestamp.
+    pub timestamp: UnixMillis,
+    /// Its key; empty where it has none.
+    pub key: &'a [u8],
+    /// Its value.
+    pub value: &'a [u8],
+    /// [`super::Offer::taken`], where the record was offered to this process and is still in memory.
+    pub taken: Option<Nanos>,
+    /// When the record became visible, where that was seen by this process.
+    pub visible: Option<Nanos>,
+}
+
+/// Whether a reader wants the next record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Visit {
+    /// Go on.
+    Continue,
+    /// This record was looked at but no further one is wanted now.
+    Stop,
+}
+
+/// How a read ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadOutcome {
+    /// Records were visited up to, but not including, this offset.
+    Records(Offset),
+    /// The records are on their way from the device; read again later.
+    Pending,
+    /// Nothing is visible at or after the position.
+    Empty,
+}
+
+/// Why a read failed. The position does not move.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// What is stored is damaged; says where.
+    #[error("{0}")]
+    Corrupt(String),
+    /// The device refused.
+    #[error("{0}")]
+    Io(String),
+}
+
+/// Why a commit was refused; nothing was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitRefusal {
+    /// No room now: commit again later.
+    Full,
+    /// Storage no longer accepts appends.
+    Poisoned,
+    /// The outputs exceed what one atomic group can hold.
+    TooLarge,
+}
+
+/// The end of storage from which records come, in order per partition, each until its position is
+/// committed.
+pub trait Consumer {
+    /// Lanes of this core.
+    fn lanes(&self) -> usize;
+
+    /// The lane of a partition that this core owns.
+    fn lane(&self, partition: PartitionId) -> usize;
+
+    /// Takes the next partition off the queue of those with visible records that were not yet
+    /// processed. Fair: a partition that is put back queues behind the others.
+    fn next_ready(&mut self) -> Option<PartitionId>;
+
+    /// Puts a partition back in the queue if it has visible records at or after its position.
+    fn requeue(&mut self, partition: PartitionId);
+
+    /// Visits visible records from the partition's position on, in order, until `visit` says
+    /// stop, the stored batch at the position ends, or nothing more is visible. Does not move the
+    /// position. Never waits: what is only on the device is asked for and [`ReadOutcome::Pending`]
+    /// returned; the partition is then requeued by storage when it has arrived.
+    ///
+    /// # Errors
+    /// Damaged or unreadable storage; the partition is not requeued.
+    fn read(
+        &mut self,
+        partition: PartitionId,
+        visit: &mut impl FnMut(Record<'_>) -> Visit,
+    ) -> Result<ReadOutcome, ReadError>;
+
+    /// Moves the partition's position to `next` and appends `outputs` (records to other topics,
+    /// state), all in one atomic group: after a crash all of it is there, or none. The position
+    /// is effective at once for [`Consumer::read`].
+    ///
+    /// # Errors
+    /// Nothing was appended and the position did not move.
+    fn commit(
+        &mut self,
+        now: Now,
+        partition: PartitionId,
+        next: Offset,
+        outputs: &Outputs,
+    ) -> Result<(), CommitRefusal>;
+
+    /// The committed position: the offset of the next record to process.
+    fn position(&self, partition: PartitionId) -> Offset;
+
+    /// Records that are visible but not yet processed, over all partitions of this core that are
+    /// processed here.
+    fn backlog(&self) -> u64;
+
+    /// Visits every state pair of a lane, as of the last commit.
+    fn state(&self, lane: usize, visit: &mut dyn FnMut(&[u8], &[u8]));
+}

@@ -1,0 +1,97 @@
+//! The end of storage into which records go, and its news about them.
+//!
+//! Owns: what is offered, why it is refused and what became of it. Never does: any I/O. Runs on:
+//! the core that owns the partition.
+
+use bytes::Bytes;
+
+use crate::clock::Now;
+use crate::ids::{Nanos, Offset, PartitionId, UnixMillis};
+
+/// A record on its way into storage. The payload is held by reference count, not copied; storage
+/// copies it once, to where it is written from.
+#[derive(Debug, Clone)]
+pub struct Offer {
+    /// Where it goes; must be owned by this core.
+    pub partition: PartitionId,
+    /// The encoded transaction: the record's value.
+    pub value: Bytes,
+    /// Where in `value` the record's key (the transaction id) starts.
+    pub key_start: u32,
+    /// Length of the key in bytes.
+    pub key_len: u32,
+    /// When the transaction was taken in, or was meant to be. Kept in memory beside the record,
+    /// handed back in [`super::Record::taken`]; never stored.
+    pub taken: Nanos,
+    /// The caller's mark, handed back in every [`StorageEvent`] about this record.
+    pub token: u32,
+}
+
+/// Why an offer was refused; nothing was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Every buffer is full or no space is left on the device: offer again later.
+    Full,
+    /// Storage no longer accepts appends ([`StorageError::Poisoned`]).
+    Poisoned,
+    /// The record can never fit.
+    TooLarge,
+}
+
+/// Why records that had been taken were lost, or why storage no longer works.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StorageError {
+    /// A write or sync failed, so what lies on the device is unknown. Reads go on, appends never.
+    #[error("storage is poisoned: {0}")]
+    Poisoned(String),
+}
+
+/// What became of a record that was offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ack {
+    /// The token of its [`Offer`].
+    pub token: u32,
+    /// The offset that it got.
+    pub offset: Offset,
+    /// The record's timestamp.
+    pub timestamp: UnixMillis,
+}
+
+/// News about records. Per partition, `Appended` come in offset order, and so do `Durable`; every
+/// `Durable` follows its own `Appended`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StorageEvent {
+    /// The record has its offset and lies in memory.
+    Appended(Ack),
+    /// The record survives a crash.
+    Durable(Ack),
+    /// The record was taken but could not be made durable; its fate is unknown to the submitter.
+    Failed {
+        /// The token of its [`Offer`].
+        token: u32,
+    },
+}
+
+/// The end of storage into which records go.
+pub trait Producer {
+    /// Takes a record for the batch that the next [`Producer::flush`] forms.
+    ///
+    /// # Errors
+    /// Gives the offer back with the reason; nothing was taken.
+    #[allow(clippy::result_large_err)] // The offer is moved back, not boxed: no allocation here.
+    fn offer(&mut self, offer: Offer) -> Result<(), (Offer, Refusal)>;
+
+    /// Forms batches, one per partition, of what was offered since the last call, appends them
+    /// and starts writing where nothing is under way. Returns the amount of work done.
+    fn flush(&mut self, now: Now, on: &mut impl FnMut(StorageEvent)) -> usize;
+
+    /// Takes what the device has finished and starts the next group. Returns the amount of work
+    /// done. Never waits.
+    fn poll(&mut self, now: Now, on: &mut impl FnMut(StorageEvent)) -> usize;
+
+    /// Whether anything was appended or offered that is not yet durable.
+    fn is_busy(&self) -> bool;
+
+    /// The error that poisoned storage, if one did.
+    fn error(&self) -> Option<StorageError>;
+}
