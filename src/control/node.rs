@@ -435,8 +435,13 @@ fn prepare_unix(paths: &[PathBuf]) -> Result<(), StartError> {
         if !metadata.file_type().is_socket() {
             return Err(refused("something that is no socket is there".to_owned()));
         }
-        if UnixStream::connect(path).is_ok() {
-            return Err(refused("another process listens there".to_owned()));
+        // The kernel takes the sockets of a killed process down a moment after the process.
+        let deadline = Instant::now() + Duration::from_secs(2);
+        while UnixStream::connect(path).is_ok() {
+            if Instant::now() > deadline {
+                return Err(refused("another process listens there".to_owned()));
+            }
+            std::thread::sleep(Duration::from_millis(5));
         }
         std::fs::remove_file(path).map_err(|error| refused(error.to_string()))?;
     }

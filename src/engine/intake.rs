@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use crate::frame::ErrorCode;
+use crate::ids::Acks;
 use crate::mesh::{EndpointId, Port, Take};
 use crate::storage::Producer;
 use crate::telemetry::{Counter, CounterWriter};
@@ -164,7 +165,10 @@ impl Intake {
             }
             Err(code) => {
                 around.counters.increment(Counter::Rejected);
-                around.outbox.send(inbound.reply_to, Answer::Rejected(code));
+                // Who asked for no answer gets none, and none is counted as in flight.
+                if inbound.acks != Acks::None {
+                    around.outbox.send(inbound.reply_to, Answer::Rejected(code));
+                }
                 None
             }
         }

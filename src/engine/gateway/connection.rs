@@ -55,6 +55,8 @@ pub(super) struct Connection<S> {
     parsed: u64,
     out: Vec<u8>,
     written: usize,
+    /// Said when everything in flight was answered: nothing may follow it.
+    goodbye: Vec<u8>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -69,6 +71,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             parsed: 0,
             out: Vec::new(),
             written: 0,
+            goodbye: Vec::new(),
         }
     }
 
@@ -86,6 +89,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let written = self.poll_write(cx)?;
             if self.stage == Stage::Finishing {
                 if written.is_ready() && self.seat.in_flight() == 0 && self.out.is_empty() {
+                    if !self.goodbye.is_empty() {
+                        self.out.append(&mut self.goodbye);
+                        continue;
+                    }
                     let _ = ready!(Pin::new(&mut self.stream).poll_close(cx));
                     return Poll::Ready(Ok(()));
                 }
@@ -163,34 +170,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Split::Incomplete { need } => return Ok(Parsed::Need(need)),
                 Split::Frame(frame) => frame,
             };
-            let bytes = frame.bytes.len();
+            let (bytes, kind) = (frame.bytes.len(), frame.kind);
             let frame = ClientFrame::decode(frame)?;
             match (self.stage, frame) {
-                (Stage::Greeting, ClientFrame::Hello(hello)) => {
-                    if hello.version != frame::VERSION {
-                        let text = format!(
-                            "version {} is not spoken here; this node speaks {}",
-                            hello.version,
-                            frame::VERSION
-                        );
-                        self.say_goodbye(GoodbyeReason::UnsupportedVersion, None, &text);
-                        return Ok(Parsed::Blocked);
-                    }
-                    self.welcome();
-                }
-                (Stage::Greeting, ClientFrame::Submit(_) | ClientFrame::Ping { .. }) => {
-                    self.say_goodbye(
-                        GoodbyeReason::ProtocolError,
-                        Some(self.parsed),
-                        "the first frame of a connection must be a hello",
-                    );
-                    return Ok(Parsed::Blocked);
-                }
-                (_, ClientFrame::Hello(_)) => {
-                    let text = "a hello is only the first frame of a connection";
-                    self.say_goodbye(GoodbyeReason::ProtocolError, Some(self.parsed), text);
-                    return Ok(Parsed::Blocked);
-                }
+                (Stage::Greeting, ClientFrame::Hello(_)) => self.welcome(),
+                (Stage::Greeting, ClientFrame::Submit(_) | ClientFrame::Ping { .. })
+                | (_, ClientFrame::Hello(_)) => return Err(ProtocolError::unexpected(kind)),
                 (_, ClientFrame::Ping { token }) => {
                     self.out.extend_from_slice(&encode_pong(token));
                 }
@@ -253,7 +238,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             position,
             message,
         }
-        .encode(&mut self.out);
+        .encode(&mut self.goodbye);
         self.stage = Stage::Finishing;
     }
 }

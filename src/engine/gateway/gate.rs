@@ -197,7 +197,8 @@ impl Gate {
     /// Whether [`Gate::close`] was called; if not, `waker` is woken when it is.
     pub(super) fn closing_or_wait(&self, waker: &Waker) -> bool {
         let mut state = self.state.borrow_mut();
-        if !state.closing {
+        let known = |task: &Waker| task.will_wake(waker);
+        if !state.closing && !state.closing_tasks.iter().any(known) {
             state.closing_tasks.push(waker.clone());
         }
         state.closing
