@@ -354,6 +354,11 @@ impl<F: HandlerFactory> Rig<F> {
         self.counters.push(reader);
     }
 
+    /// What makes the handlers.
+    pub fn factory(&self) -> &F {
+        &self.factory
+    }
+
     /// Submits through a port; gives the body back where there is no room.
     pub fn try_submit(
         &mut self,
