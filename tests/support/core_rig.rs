@@ -68,6 +68,7 @@ pub struct Setup {
     pub retry_backoff_ns: u64,
     pub window: usize,
     pub segment_bytes: u32,
+    pub tail_bytes: usize,
     pub pace: Pace,
     pub seed: u64,
 }
@@ -86,6 +87,7 @@ impl Default for Setup {
             retry_backoff_ns: 1_000_000,
             window: 4096,
             segment_bytes: 256 << 10,
+            tail_bytes: 1 << 20,
             pace: Pace::Polls(3),
             seed: 1,
         }
@@ -266,7 +268,10 @@ impl<F: HandlerFactory> Rig<F> {
             of_core.push(StripeStart {
                 recovered,
                 partitions: specs(stripe),
-                options: StripeOptions::new(setup.segment_bytes, epoch),
+                options: StripeOptions {
+                    tail_bytes: setup.tail_bytes,
+                    ..StripeOptions::new(setup.segment_bytes, epoch)
+                },
                 keeper,
             });
         }
@@ -390,7 +395,12 @@ impl<F: HandlerFactory> Rig<F> {
         self.pass(CYCLE_NS);
         let now = self.now;
         let work: usize = self.cores.iter_mut().map(|core| core.run_once(now)).sum();
-        work + self.keeper.step(now.mono)
+        work + self.step_keeper()
+    }
+
+    /// What the keeper's thread would do meanwhile.
+    pub fn step_keeper(&mut self) -> usize {
+        self.keeper.step(self.now.mono)
     }
 
     /// Takes the answers that have arrived at a port.
