@@ -140,7 +140,7 @@ impl<S: Producer + Consumer, F: HandlerFactory> Core<S, F> {
             outbox,
             counters,
         };
-        intake.from_cores(&mut around) + intake.from_here(gate, &mut around)
+        intake.take_from_cores(&mut around) + intake.take_from_here(gate, &mut around)
     }
 
     /// Tells control how the core stands.

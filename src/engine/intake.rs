@@ -62,7 +62,7 @@ pub(super) struct Surroundings<'a, S> {
 
 impl Intake {
     /// Takes what other cores have routed here. Returns the amount of work done.
-    pub fn from_cores<S: Producer>(&mut self, around: &mut Surroundings<'_, S>) -> usize {
+    pub fn take_from_cores<S: Producer>(&mut self, around: &mut Surroundings<'_, S>) -> usize {
         let mut work = 0;
         if let Some(routed) = self.held_routed.take() {
             self.held_routed = around.accept(routed);
@@ -93,7 +93,7 @@ impl Intake {
 
     /// Takes what came in on this core's connections and from ports, and routes it. Returns the
     /// amount of work done.
-    pub fn from_here<S: Producer>(
+    pub fn take_from_here<S: Producer>(
         &mut self,
         gate: &Gate,
         around: &mut Surroundings<'_, S>,
@@ -109,7 +109,7 @@ impl Intake {
         }
         let mut left = self.budget.min(around.room());
         while left > 0 && self.held_local.is_none() {
-            let Some(inbound) = gate.next_inbound().or_else(|| self.from_port()) else {
+            let Some(inbound) = gate.next_inbound().or_else(|| self.take_from_port()) else {
                 break;
             };
             self.held_local = self.take_in(inbound, around);
@@ -123,7 +123,7 @@ impl Intake {
         work
     }
 
-    fn from_port(&mut self) -> Option<Inbound> {
+    fn take_from_port(&mut self) -> Option<Inbound> {
         let ports = self.endpoints - self.cores;
         for step in 0..ports {
             let port = (self.port_first + step) % ports;

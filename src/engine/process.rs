@@ -1,5 +1,7 @@
 //! Visible records through the handler; outputs, state and position in one atomic group.
 
+#![allow(clippy::disallowed_macros)] // Words for what ends or spoils a batch; never for a record.
+
 mod run;
 
 use std::collections::BTreeMap;
@@ -335,6 +337,7 @@ impl<F: HandlerFactory> Process<F> {
     fn record_latencies(&self, now: Now, produce: &mut Produce) {
         // One clock reading for the batch, after its last record: what a record's own end was is
         // at most this, so the figures err on the slow side.
+        #[allow(clippy::disallowed_methods)]
         let done = clock::monotonic().max(now.mono);
         let histograms = &mut produce.histograms;
         histograms.record(Stage::Process, done.since(now.mono));

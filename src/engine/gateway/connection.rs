@@ -153,6 +153,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Takes whole frames out of the buffer.
     fn parse(&mut self, waker: &Waker) -> Result<Parsed, ProtocolError> {
+        // Once for all frames of a read, and not the cycle's: latency counts from their arrival.
+        #[allow(clippy::disallowed_methods)]
         let taken = clock::monotonic();
         let frame_bytes_max = self.seat.gate().options().frame_bytes_max;
         loop {
@@ -168,6 +170,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             match (self.stage, frame) {
                 (Stage::Greeting, ClientFrame::Hello(hello)) => {
                     if hello.version != frame::VERSION {
+                        // The connection's last words.
+                        #[allow(clippy::disallowed_macros)]
                         let text = format!(
                             "version {} is not spoken here; this node speaks {}",
                             hello.version,
