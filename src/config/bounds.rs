@@ -45,7 +45,7 @@ const BOUNDS: &[Bound] = &[
     }),
     bound(
         "node.preempt_timer_us",
-        5_000,
+        10_000,
         1_000_000,
         "microseconds",
         |c| u64::from(c.node.preempt_timer_us),

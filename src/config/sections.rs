@@ -183,7 +183,7 @@ impl Default for NodeConfig {
             cores: 0,
             idle: Idle::Adaptive,
             oversubscribe: false,
-            preempt_timer_us: 10_000,
+            preempt_timer_us: 100_000,
             spin_us: 50,
             in_flight_max: 8192,
             mesh_capacity: 1024,

@@ -27,12 +27,14 @@ pub enum StartError {
     /// The data directory.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
-    /// The partitions of a shard do not fit the directory's stripes.
+    /// The partitions of a topic do not fit the directory's stripes.
     #[error(
-        "transactions.partitions is {partitions}, but the data directory has {stripes} stripes; \
+        "{topic}: partitions is {partitions}, but the data directory has {stripes} stripes; \
          allowed: a multiple of {stripes}, or 0 for one per stripe"
     )]
     Partitions {
+        /// The topic; `transactions` for those of the shards.
+        topic: String,
         /// Configured.
         partitions: u32,
         /// Of the directory.

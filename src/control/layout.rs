@@ -52,16 +52,8 @@ impl Layout {
         };
         let mut directory = DataDirectory::open(&config.log.directory, &options)?;
         let stripes = directory.meta().stripes;
-        let partitions = match config.transactions.partitions {
-            0 => u32::from(stripes),
-            count if count % u32::from(stripes) == 0 => count,
-            partitions => {
-                return Err(StartError::Partitions {
-                    partitions,
-                    stripes,
-                });
-            }
-        };
+        let asked = config.transactions.partitions;
+        let partitions = partitions_of("transactions", asked, stripes)?;
         let mut shards = Vec::new();
         let mut dead_letters = BTreeMap::new();
         for shard in &config.shards {
@@ -73,7 +65,8 @@ impl Layout {
         }
         let mut topics = BTreeMap::new();
         for topic in &config.topics {
-            let id = directory.ensure_topic(&topic.name, topic.partitions)?;
+            let partitions = partitions_of(&topic.name, topic.partitions, stripes)?;
+            let id = directory.ensure_topic(&topic.name, partitions)?;
             topics.insert(topic.name.clone(), id);
         }
         let catalog = directory.catalog();
@@ -169,6 +162,20 @@ impl Layout {
                 .map(|thread| thread.join().expect("recovery does not panic"))
                 .collect()
         })
+    }
+}
+
+/// Partitions of a topic as configured: 0 stands for one per stripe, as each stripe's handler writes
+/// to the topic's partitions in its own stripe.
+fn partitions_of(topic: &str, configured: u32, stripes: u16) -> Result<u32, StartError> {
+    match configured {
+        0 => Ok(u32::from(stripes)),
+        count if count.is_multiple_of(u32::from(stripes)) => Ok(count),
+        partitions => Err(StartError::Partitions {
+            topic: topic.to_owned(),
+            partitions,
+            stripes,
+        }),
     }
 }
 

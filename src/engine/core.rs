@@ -113,6 +113,7 @@ impl<S: Producer + Consumer, F: HandlerFactory> Core<S, F> {
             table: Arc::clone(&parts.table),
             cores: options.cores,
             endpoints: options.endpoints,
+            port_first: 0,
             payload_bytes_max: options.payload_bytes_max,
             budget: options.intake_budget,
             held_routed: None,

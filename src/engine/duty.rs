@@ -165,7 +165,10 @@ impl<S: Producer + Consumer, F: HandlerFactory> Core<S, F> {
         if let Some(reason) = self.process.halted() {
             self.status.fail_once(reason);
         }
-        if let Some(error) = self.storage.error().filter(|_| !self.status.has_failed()) {
+        // Asked in this order: the error is made of text, which is only wanted once.
+        if !self.status.has_failed()
+            && let Some(error) = self.storage.error()
+        {
             self.status.fail_once(&error.to_string());
         }
     }

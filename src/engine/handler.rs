@@ -46,13 +46,16 @@ pub struct BatchContext {
 /// What is put out by `process` and `commit`, state included, becomes durable together with the
 /// position, in one atomic group: after a crash a batch counts entirely or not at all. A handler
 /// that keeps its state through [`Outputs::set_state`] therefore counts every transaction once.
-/// If a handler panics, the transaction is rejected, and since the instance may be half-changed, a
-/// new one is made from the last committed state and the batch is run again without it.
+/// If `process` panics, the transaction is rejected, and since the instance may be half-changed, a
+/// new one is made from the last committed state and the batch is run again without it. The same
+/// happens to a transaction after which the state of `commit` no longer fits the group. A panic in
+/// `begin` or `commit`, which belongs to no transaction, stops the node.
 pub trait TransactionHandler: 'static {
     /// A batch begins.
     fn begin(&mut self, _batch: BatchContext) {}
 
-    /// Processes one transaction. What it put out before it failed is dropped.
+    /// Processes one transaction. What it put out before it failed is dropped; what it changed in
+    /// `self` is not, so change that last. An error of `out` must be handed on.
     ///
     /// # Errors
     /// Says what shall become of the transaction.
@@ -65,7 +68,9 @@ pub trait TransactionHandler: 'static {
     /// The batch ends: the place to write the state that it changed.
     ///
     /// # Errors
-    /// The state does not fit the group beside the batch's outputs; the node stops.
+    /// The state does not fit the group beside the batch's outputs. The batch is run again with one
+    /// transaction; one that is too much by itself is rejected. The node stops where not even a
+    /// dead letter leaves enough room.
     fn commit(&mut self, _out: &mut Outputs) -> Result<(), OutputsFull> {
         Ok(())
     }

@@ -35,6 +35,10 @@ pub(super) struct Intake {
     /// Cores of the node; the endpoints after them are ports.
     pub cores: u16,
     pub endpoints: u16,
+    /// The port, counted from the first one, that is looked at first next time. Not left to the
+    /// mesh's own rotation: the cycle's other polls turn that too, always by the same amount, and a
+    /// port could starve beside a busy one.
+    pub port_first: u16,
     pub payload_bytes_max: usize,
     /// Transactions taken from each kind of source per cycle.
     pub budget: usize,
@@ -121,16 +125,24 @@ impl Intake {
     }
 
     fn take_from_port(&mut self) -> Option<Inbound> {
-        let mut found = None;
-        self.requests
-            .poll(self.cores..self.endpoints, 1, |_, request| {
+        let ports = self.endpoints - self.cores;
+        for step in 0..ports {
+            let port = (self.port_first + step) % ports;
+            let endpoint = self.cores + port;
+            let mut found = None;
+            self.requests.poll(endpoint..endpoint + 1, 1, |_, request| {
                 let Request::Inbound(inbound) = request else {
                     unreachable!("only cores route");
                 };
                 found = Some(inbound);
                 Take::Stop
             });
-        found
+            if found.is_some() {
+                self.port_first = (port + 1) % ports;
+                return found;
+            }
+        }
+        None
     }
 
     /// Decodes and routes one transaction. Returns it if its way is full.

@@ -18,6 +18,12 @@
 //! - Requests from other cores wait only for this core's storage, never for another core. Those
 //!   that still have to be routed (from connections and ports) are held apart.
 
+#![deny(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::disallowed_macros
+)]
+
 pub mod command;
 pub mod core;
 mod duty;
@@ -34,6 +40,3 @@ mod reply;
 pub mod route;
 pub mod status;
 pub mod submitter;
-
-#[cfg(test)]
-mod tests;

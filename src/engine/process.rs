@@ -1,22 +1,20 @@
 //! Visible records through the handler; outputs, state and position in one atomic group.
 
-use std::any::Any;
-use std::borrow::Cow;
+#![allow(clippy::disallowed_macros)] // Words for what ends or spoils a batch; never for a record.
+
+mod run;
+
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::clock::{self, Now};
-use crate::exactly_once::Entry;
 use crate::ids::{Nanos, Offset, PartitionId, ShardId, TopicId};
-use crate::storage::{CommitRefusal, Consumer, Outputs, OutputsFull, ReadOutcome, Record, Visit};
+use crate::storage::{CommitRefusal, Consumer, Outputs, ReadOutcome};
 use crate::telemetry::{Counter, CounterWriter, Stage};
-use crate::transaction::codec;
 
-use super::handler::{
-    BatchContext, HandlerContext, HandlerFactory, ProcessError, TransactionHandler,
-};
+use super::handler::{BatchContext, HandlerContext, HandlerFactory, TransactionHandler as _};
 use super::produce::Produce;
+use run::{End, Run, Tally, guarded};
 
 /// Header that says why a record went to the dead letters.
 pub const DEAD_LETTER_REASON: &str = "corelane.reason";
@@ -49,19 +47,12 @@ struct Unwritten {
     tally: Tally,
 }
 
-/// What a batch came to; counted once its group is written.
-#[derive(Debug, Clone, Copy, Default)]
-struct Tally {
-    processed: u64,
-    duplicates: u64,
-    dead_lettered: u64,
-}
-
-/// Why a batch ended before its records did.
-enum End {
-    Retry,
-    Stop(Cow<'static, str>),
-    Panicked { offset: Offset, message: String },
+/// A record that is rejected when its batch is run again, since its first run broke the handler.
+#[derive(Debug)]
+struct Condemned {
+    partition: PartitionId,
+    offset: Offset,
+    reason: String,
 }
 
 /// The processing side of a core.
@@ -74,8 +65,11 @@ pub(super) struct Process<F: HandlerFactory> {
     unwritten: Option<Unwritten>,
     /// Partitions that rest until a moment.
     resting: Vec<(Nanos, PartitionId)>,
-    /// The record whose handler panicked, and with what: it is rejected when it comes again.
-    condemned: Option<(PartitionId, Offset, String)>,
+    /// At most one of each partition.
+    condemned: Vec<Condemned>,
+    /// Partitions whose next batch has one record, since a longer one left no room for the
+    /// handler's state.
+    narrowed: Vec<PartitionId>,
     /// `taken` and `visible` of the batch's records, for the latencies.
     stamps: Vec<(Option<Nanos>, Option<Nanos>)>,
     /// Nothing more is processed: why.
@@ -92,7 +86,8 @@ impl<F: HandlerFactory> Process<F> {
             stamps: Vec::with_capacity(options.batch_records_max),
             resting: Vec::with_capacity(64),
             unwritten: None,
-            condemned: None,
+            condemned: Vec::new(),
+            narrowed: Vec::new(),
             halted: None,
             handlers,
             factory,
@@ -139,10 +134,20 @@ impl<F: HandlerFactory> Process<F> {
             let Some(partition) = storage.next_ready() else {
                 break;
             };
-            self.batch(now, partition, storage, produce, counters);
-            work += 1;
+            // New records put a partition in the queue although it rests; its rest ends in
+            // `wake_resting`.
+            if !self.is_resting(partition) {
+                self.batch(now, partition, storage, produce, counters);
+                work += 1;
+            }
         }
         work
+    }
+
+    fn is_resting(&self, partition: PartitionId) -> bool {
+        self.resting
+            .iter()
+            .any(|&(_, resting)| resting == partition)
     }
 
     fn wake_resting(&mut self, now: Now, storage: &mut impl Consumer) {
@@ -169,17 +174,24 @@ impl<F: HandlerFactory> Process<F> {
         let shard = destination
             .expect("only shards' partitions are processed")
             .shard;
-        self.handlers[lane].begin(BatchContext { shard, partition });
+        let handler = &mut self.handlers[lane];
+        if let Err(panic) = guarded(|| handler.begin(BatchContext { shard, partition })) {
+            return self.halt(format!("the handler panicked before a batch: {panic}"));
+        }
         self.outputs.clear();
         self.stamps.clear();
         let start = storage.position(partition);
         let mut run = Run {
-            handler: &mut self.handlers[lane],
+            handler,
             outputs: &mut self.outputs,
             stamps: &mut self.stamps,
             options: &self.options,
             produce,
-            condemned: self.condemned.as_ref().filter(|(p, ..)| *p == partition),
+            condemned: self.condemned.iter().find(|c| c.partition == partition),
+            records_max: match self.narrowed.contains(&partition) {
+                true => 1,
+                false => self.options.batch_records_max,
+            },
             shard,
             partition,
             next: start,
@@ -198,9 +210,8 @@ impl<F: HandlerFactory> Process<F> {
         match end {
             Some(End::Panicked { offset, message }) => {
                 counters.increment(Counter::HandlerPanics);
-                self.condemned = Some((partition, offset, message));
-                self.handlers[lane] = make_handler(&*self.factory, &self.options, storage, lane);
-                return storage.requeue(partition);
+                let reason = format!("the handler panicked: {message}");
+                return self.run_again(partition, Some((offset, reason)), storage);
             }
             Some(End::Retry) => {
                 counters.increment(Counter::Retried);
@@ -210,11 +221,8 @@ impl<F: HandlerFactory> Process<F> {
             Some(End::Stop(reason)) => self.halt(format!("the handler said stop: {reason}")),
             None => {}
         }
-        if next == start {
+        if next == start || !self.finish_batch(lane, partition, next, &tally, storage) {
             return;
-        }
-        if let Err(full) = self.handlers[lane].commit(&mut self.outputs) {
-            return self.halt(format!("the handler's state does not fit: {full}"));
         }
         self.record_latencies(now, produce);
         let unwritten = Unwritten {
@@ -223,6 +231,65 @@ impl<F: HandlerFactory> Process<F> {
             tally,
         };
         self.write(now, unwritten, storage, counters);
+    }
+
+    /// Lets the handler add its state to the batch's outputs. Returns whether the batch is whole.
+    fn finish_batch<S: Consumer>(
+        &mut self,
+        lane: usize,
+        partition: PartitionId,
+        next: Offset,
+        tally: &Tally,
+        storage: &mut S,
+    ) -> bool {
+        let (handler, outputs) = (&mut self.handlers[lane], &mut self.outputs);
+        let full = match guarded(|| handler.commit(outputs)) {
+            Ok(Ok(())) => return true,
+            Ok(Err(full)) => full,
+            Err(panic) => {
+                self.halt(format!("the handler panicked after a batch: {panic}"));
+                return false;
+            }
+        };
+        if self.stamps.len() > 1 {
+            // Beside fewer outputs the state may fit.
+            self.narrowed.push(partition);
+            self.run_again(partition, None, storage);
+        } else if tally.processed == 1 {
+            let last = Offset(next.0 - 1);
+            self.run_again(partition, Some((last, full.to_string())), storage);
+        } else {
+            self.halt(format!("the handler's state does not fit: {full}"));
+        }
+        false
+    }
+
+    /// Drops a batch with everything that it has changed in the handler, and puts its partition
+    /// back; where a record is named, that one is rejected in the next run.
+    fn run_again<S: Consumer>(
+        &mut self,
+        partition: PartitionId,
+        rejected: Option<(Offset, String)>,
+        storage: &mut S,
+    ) {
+        if let Some((offset, reason)) = rejected {
+            // A handler that panics now here, now there must not leave two of them.
+            self.condemned.retain(|c| c.partition != partition);
+            self.condemned.push(Condemned {
+                partition,
+                offset,
+                reason,
+            });
+        }
+        let lane = storage.lane(partition);
+        let (factory, options) = (&*self.factory, &self.options);
+        match guarded(|| make_handler(factory, options, storage, lane)) {
+            Ok(handler) => {
+                self.handlers[lane] = handler;
+                storage.requeue(partition);
+            }
+            Err(panic) => self.halt(format!("the handler panicked when it was made: {panic}")),
+        }
     }
 
     /// Writes a processed batch's group. Returns whether it was written.
@@ -243,18 +310,10 @@ impl<F: HandlerFactory> Process<F> {
                 counters.add(Counter::Processed, tally.processed);
                 counters.add(Counter::ProcessedDuplicates, tally.duplicates);
                 counters.add(Counter::DeadLettered, tally.dead_lettered);
-                if self
-                    .condemned
-                    .as_ref()
-                    .is_some_and(|(p, o, _)| *p == partition && *o < next)
-                {
-                    self.condemned = None;
-                }
-                if !self
-                    .resting
-                    .iter()
-                    .any(|&(_, resting)| resting == partition)
-                {
+                self.condemned
+                    .retain(|c| c.partition != partition || c.offset >= next);
+                self.narrowed.retain(|narrowed| *narrowed != partition);
+                if !self.is_resting(partition) {
                     storage.requeue(partition);
                 }
                 true
@@ -278,6 +337,7 @@ impl<F: HandlerFactory> Process<F> {
     fn record_latencies(&self, now: Now, produce: &mut Produce) {
         // One clock reading for the batch, after its last record: what a record's own end was is
         // at most this, so the figures err on the slow side.
+        #[allow(clippy::disallowed_methods)]
         let done = clock::monotonic().max(now.mono);
         let histograms = &mut produce.histograms;
         histograms.record(Stage::Process, done.since(now.mono));
@@ -294,147 +354,6 @@ impl<F: HandlerFactory> Process<F> {
     fn halt(&mut self, reason: String) {
         self.halted.get_or_insert(reason);
     }
-}
-
-/// One batch on its way through the handler.
-struct Run<'a, H> {
-    handler: &'a mut H,
-    outputs: &'a mut Outputs,
-    stamps: &'a mut Vec<(Option<Nanos>, Option<Nanos>)>,
-    options: &'a ProcessOptions,
-    produce: &'a Produce,
-    condemned: Option<&'a (PartitionId, Offset, String)>,
-    shard: ShardId,
-    partition: PartitionId,
-    /// After the last record that is settled.
-    next: Offset,
-    tally: Tally,
-    end: Option<End>,
-}
-
-impl<H: TransactionHandler> Run<'_, H> {
-    fn visit(&mut self, record: Record<'_>) -> Visit {
-        let mark = self.outputs.mark();
-        let verdict = self.judge(&record);
-        if self.outputs.overflowed() && !self.stamps.is_empty() {
-            // The outputs of the records before leave no room: this one begins the next batch.
-            self.outputs.rewind(mark);
-            return Visit::Stop;
-        }
-        let settled = match verdict {
-            Ok(()) => {
-                self.tally.processed += 1;
-                Ok(())
-            }
-            Err(Verdict::Duplicate) => {
-                self.tally.duplicates += 1;
-                Ok(())
-            }
-            Err(Verdict::Reject(reason)) => {
-                self.outputs.rewind(mark);
-                self.tally.dead_lettered += 1;
-                self.dead_letter(&record, &reason)
-            }
-            Err(Verdict::End(end)) => {
-                self.outputs.rewind(mark);
-                self.end = Some(end);
-                return Visit::Stop;
-            }
-        };
-        if let Err(full) = settled {
-            // A dead letter is hardly longer than its transaction, so alone it always fits.
-            self.outputs.rewind(mark);
-            self.tally.dead_lettered -= 1;
-            if self.stamps.is_empty() {
-                self.end = Some(End::Stop(full.to_string().into()));
-            }
-            return Visit::Stop;
-        }
-        self.next = record.offset.plus(1);
-        self.stamps.push((record.taken, record.visible));
-        if self.stamps.len() >= self.options.batch_records_max {
-            return Visit::Stop;
-        }
-        Visit::Continue
-    }
-
-    /// Decodes one record and gives it to the handler.
-    fn judge(&mut self, record: &Record<'_>) -> Result<(), Verdict> {
-        if let Some((_, offset, message)) = self.condemned
-            && *offset == record.offset
-        {
-            return Err(Verdict::Reject(
-                format!("the handler panicked: {message}").into(),
-            ));
-        }
-        let transaction = match codec::decode(record.value) {
-            Ok(transaction) => transaction,
-            Err(error) => return Err(Verdict::Reject(error.to_string().into())),
-        };
-        if self.is_duplicate(transaction.id, record.offset) {
-            return Err(Verdict::Duplicate);
-        }
-        let (handler, outputs) = (&mut *self.handler, &mut *self.outputs);
-        // Unwind safety: after a panic the handler is replaced and the outputs are dropped.
-        let call = AssertUnwindSafe(|| handler.process(&transaction, outputs));
-        match catch_unwind(call) {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(ProcessError::Reject(reason))) => Err(Verdict::Reject(reason)),
-            Ok(Err(ProcessError::Retry(_))) => Err(Verdict::End(End::Retry)),
-            Ok(Err(ProcessError::Stop(reason))) => Err(Verdict::End(End::Stop(reason))),
-            Err(panic) => {
-                let message = panic_message(&*panic);
-                Err(Verdict::End(End::Panicked {
-                    offset: record.offset,
-                    message,
-                }))
-            }
-        }
-    }
-
-    /// Whether the window knows this id from another record.
-    fn is_duplicate(&self, id: &[u8], offset: Offset) -> bool {
-        match self.produce.window.get(self.produce.fingerprinter.of(id)) {
-            Some(Entry::Stored {
-                partition,
-                offset: first,
-                ..
-            }) => (partition, first) != (self.partition, offset),
-            // In flight, so not durable, while this one is visible: then this is the first one,
-            // read at `appended`.
-            Some(Entry::InFlight { .. }) | None => false,
-        }
-    }
-
-    fn dead_letter(&mut self, record: &Record<'_>, reason: &str) -> Result<(), OutputsFull> {
-        let topic = self.options.dead_letters[&self.shard];
-        let index = self.produce.table.destination(self.partition);
-        let index = index
-            .expect("only shards' partitions are processed")
-            .index
-            .to_string();
-        let offset = record.offset.to_string();
-        let headers: [(&str, &[u8]); 3] = [
-            (DEAD_LETTER_REASON, reason.as_bytes()),
-            (DEAD_LETTER_PARTITION, index.as_bytes()),
-            (DEAD_LETTER_OFFSET, offset.as_bytes()),
-        ];
-        self.outputs
-            .send_with_headers(topic, record.key, record.value, &headers)
-    }
-}
-
-/// Why a record was not processed.
-enum Verdict {
-    Duplicate,
-    Reject(Cow<'static, str>),
-    End(End),
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "without a message".to_owned())
 }
 
 fn make_handler<F: HandlerFactory>(

@@ -160,6 +160,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Takes whole frames out of the buffer.
     fn parse(&mut self, waker: &Waker) -> Result<Parsed, ProtocolError> {
+        // Once for all frames of a read, and not the cycle's: latency counts from their arrival.
+        #[allow(clippy::disallowed_methods)]
         let taken = clock::monotonic();
         let frame_bytes_max = self.seat.gate().options().frame_bytes_max;
         loop {

@@ -41,6 +41,7 @@ pub fn bind(tcp: &[SocketAddr], unix: &[PathBuf]) -> io::Result<Listeners> {
     Ok(listeners)
 }
 
+#[allow(clippy::disallowed_macros)] // At start only.
 fn named(address: &dyn std::fmt::Display, error: &glommio::GlommioError<()>) -> io::Error {
     io::Error::other(format!("cannot listen on {address}: {error}"))
 }

@@ -1,0 +1,181 @@
+//! One batch's records through the handler: what becomes of each.
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::exactly_once::Entry;
+use crate::ids::{Nanos, Offset, PartitionId, ShardId};
+use crate::storage::{Outputs, OutputsFull, Record, Visit};
+use crate::transaction::codec;
+
+use super::super::handler::{ProcessError, TransactionHandler};
+use super::super::produce::Produce;
+use super::{
+    Condemned, DEAD_LETTER_OFFSET, DEAD_LETTER_PARTITION, DEAD_LETTER_REASON, ProcessOptions,
+};
+
+/// What a batch came to; counted once its group is written.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Tally {
+    pub processed: u64,
+    pub duplicates: u64,
+    pub dead_lettered: u64,
+}
+
+/// Why a batch ended before its records did.
+pub(super) enum End {
+    Retry,
+    Stop(Cow<'static, str>),
+    Panicked { offset: Offset, message: String },
+}
+
+/// One batch on its way through the handler.
+pub(super) struct Run<'a, H> {
+    pub handler: &'a mut H,
+    pub outputs: &'a mut Outputs,
+    pub stamps: &'a mut Vec<(Option<Nanos>, Option<Nanos>)>,
+    pub options: &'a ProcessOptions,
+    pub produce: &'a Produce,
+    pub condemned: Option<&'a Condemned>,
+    /// Records after which it ends.
+    pub records_max: usize,
+    pub shard: ShardId,
+    pub partition: PartitionId,
+    /// After the last record that is settled.
+    pub next: Offset,
+    pub tally: Tally,
+    pub end: Option<End>,
+}
+
+impl<H: TransactionHandler> Run<'_, H> {
+    /// Takes the next record. It counts once the batch is committed.
+    pub fn visit(&mut self, record: Record<'_>) -> Visit {
+        let mark = self.outputs.mark();
+        let verdict = self.judge(&record);
+        if self.outputs.overflowed() && !self.stamps.is_empty() {
+            // The outputs of the records before leave no room: this one begins the next batch.
+            self.outputs.rewind(mark);
+            return Visit::Stop;
+        }
+        let settled = match verdict {
+            Ok(()) => {
+                self.tally.processed += 1;
+                Ok(())
+            }
+            Err(Verdict::Duplicate) => {
+                self.tally.duplicates += 1;
+                Ok(())
+            }
+            Err(Verdict::Reject(reason)) => {
+                self.outputs.rewind(mark);
+                self.tally.dead_lettered += 1;
+                self.dead_letter(&record, &reason)
+            }
+            Err(Verdict::End(end)) => {
+                self.outputs.rewind(mark);
+                self.end = Some(end);
+                return Visit::Stop;
+            }
+        };
+        if let Err(full) = settled {
+            // A dead letter is hardly longer than its transaction, so alone it always fits.
+            self.outputs.rewind(mark);
+            self.tally.dead_lettered -= 1;
+            if self.stamps.is_empty() {
+                self.end = Some(End::Stop(full.to_string().into()));
+            }
+            return Visit::Stop;
+        }
+        self.next = record.offset.plus(1);
+        self.stamps.push((record.taken, record.visible));
+        // Half of the room is kept: for a record that puts out much, and for the handler's state.
+        let is_full = self.stamps.len() >= self.records_max
+            || self.outputs.stored_bytes_max() * 2 >= self.options.outputs_bytes_max;
+        // Written before anything else can break the handler, or the record would come again.
+        if is_full || self.condemned_at(record.offset).is_some() {
+            return Visit::Stop;
+        }
+        Visit::Continue
+    }
+
+    fn condemned_at(&self, offset: Offset) -> Option<&Condemned> {
+        self.condemned
+            .filter(|condemned| condemned.offset == offset)
+    }
+
+    /// Decodes one record and gives it to the handler.
+    fn judge(&mut self, record: &Record<'_>) -> Result<(), Verdict> {
+        if let Some(condemned) = self.condemned_at(record.offset) {
+            return Err(Verdict::Reject(Cow::Owned(condemned.reason.clone())));
+        }
+        let transaction = match codec::decode(record.value) {
+            Ok(transaction) => transaction,
+            Err(error) => return Err(Verdict::Reject(error.to_string().into())),
+        };
+        if self.is_duplicate(transaction.id, record.offset) {
+            return Err(Verdict::Duplicate);
+        }
+        let (handler, outputs) = (&mut *self.handler, &mut *self.outputs);
+        match guarded(|| handler.process(&transaction, outputs)) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(ProcessError::Reject(reason))) => Err(Verdict::Reject(reason)),
+            Ok(Err(ProcessError::Retry(_))) => Err(Verdict::End(End::Retry)),
+            Ok(Err(ProcessError::Stop(reason))) => Err(Verdict::End(End::Stop(reason))),
+            Err(message) => Err(Verdict::End(End::Panicked {
+                offset: record.offset,
+                message,
+            })),
+        }
+    }
+
+    /// Whether the window knows this id from another record.
+    fn is_duplicate(&self, id: &[u8], offset: Offset) -> bool {
+        match self.produce.window.get(self.produce.fingerprinter.of(id)) {
+            Some(Entry::Stored {
+                partition,
+                offset: first,
+                ..
+            }) => (partition, first) != (self.partition, offset),
+            // In flight, so not durable, while this one is visible: then this is the first one,
+            // read at `appended`.
+            Some(Entry::InFlight { .. }) | None => false,
+        }
+    }
+
+    fn dead_letter(&mut self, record: &Record<'_>, reason: &str) -> Result<(), OutputsFull> {
+        let topic = self.options.dead_letters[&self.shard];
+        let index = self.produce.table.destination(self.partition);
+        let index = index
+            .expect("only shards' partitions are processed")
+            .index
+            .to_string();
+        let offset = record.offset.to_string();
+        let headers: [(&str, &[u8]); 3] = [
+            (DEAD_LETTER_REASON, reason.as_bytes()),
+            (DEAD_LETTER_PARTITION, index.as_bytes()),
+            (DEAD_LETTER_OFFSET, offset.as_bytes()),
+        ];
+        self.outputs
+            .send_with_headers(topic, record.key, record.value, &headers)
+    }
+}
+
+/// Why a record was not processed.
+enum Verdict {
+    Duplicate,
+    Reject(Cow<'static, str>),
+    End(End),
+}
+
+/// Calls a handler's code; what a panic said where it panics. The handler may then be half-changed:
+/// it must be replaced, and the outputs dropped, or nothing more be processed.
+pub(super) fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| panic_message(&*panic))
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "without a message".to_owned())
+}

@@ -1,1 +1,0 @@
-//! The engine on storage in memory, driven by hand.
