@@ -35,6 +35,9 @@ const FIRST_LOOK: Duration = Duration::from_millis(10);
 /// How long it looks away after that. Bounds how late time-driven work (retention) starts.
 const LATER_LOOK: Duration = Duration::from_millis(200);
 
+/// How long a polling core may sleep against its will at the most.
+const LIFELINE: Duration = Duration::from_millis(1);
+
 /// What a core's thread is started with.
 pub(super) struct Seed<F> {
     pub core: CoreId,
@@ -156,6 +159,7 @@ async fn cycle<S: Producer + Consumer, F: HandlerFactory>(
 ) {
     let mut clock = Clock::new();
     let mut looks_idle = 0;
+    let mut alive = None;
     loop {
         let now = clock.now();
         let work = core.run_once(now);
@@ -172,6 +176,7 @@ async fn cycle<S: Producer + Consumer, F: HandlerFactory>(
         match idle.step(now.mono, work, awaited) {
             Step::Again => {
                 looks_idle = 0;
+                alive.get_or_insert_with(|| glommio::spawn_local(lifeline()));
                 // To the back of the executor's queue: connections with bytes go first.
                 glommio::executor().yield_now().await;
             }
@@ -187,9 +192,20 @@ async fn cycle<S: Producer + Consumer, F: HandlerFactory>(
                     .map(|at| Duration::from_nanos(at.since(now.mono)));
                 let timeout = resting.map_or(look, |rest| rest.min(look));
                 core.note_park();
+                // The wait has a timer of its own.
+                alive = None;
                 wait(core, event, timeout).await;
             }
         }
+    }
+}
+
+/// Wakes the executor now and then while the core polls. glommio 0.9 parks although a task could
+/// run, here the duty cycle, when its preempt timer expires before it has looked at its queues:
+/// that is when the thread was preempted just there. Only a timer ends such a sleep.
+async fn lifeline() {
+    loop {
+        glommio::timer::sleep(LIFELINE).await;
     }
 }
 
