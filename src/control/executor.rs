@@ -47,6 +47,9 @@ const TURN: Duration = Duration::from_micros(1);
 /// How long a core waits for its stripes' first segments, in nanoseconds.
 const WARM_UP_NS: u64 = 10_000_000_000;
 
+/// How long a polling core may sleep against its will at the most.
+const LIFELINE: Duration = Duration::from_millis(1);
+
 /// What a core's thread is started with.
 pub(super) struct Seed<F> {
     pub core: CoreId,
@@ -189,6 +192,7 @@ async fn cycle<S: Producer + Consumer, F: HandlerFactory>(
     let mut clock = Clock::new();
     let mut looks_idle = 0;
     let mut last_turn = clock.now().mono;
+    let mut alive = None;
     loop {
         let now = clock.now();
         let work = core.run_once(now);
@@ -209,6 +213,7 @@ async fn cycle<S: Producer + Consumer, F: HandlerFactory>(
             }
             Step::Again => {
                 looks_idle = 0;
+                alive.get_or_insert_with(|| glommio::spawn_local(lifeline()));
                 // To the back of the executor's queue: connections with bytes go first.
                 glommio::executor().yield_now().await;
             }
@@ -225,9 +230,20 @@ async fn cycle<S: Producer + Consumer, F: HandlerFactory>(
                 let timeout = resting.map_or(look, |rest| rest.min(look));
                 core.note_park();
                 last_turn = now.mono;
+                // The wait has a timer of its own.
+                alive = None;
                 wait(core, event, timeout).await;
             }
         }
+    }
+}
+
+/// Wakes the executor now and then while the core polls. glommio 0.9 parks although a task could
+/// run, here the duty cycle, when its preempt timer expires before it has looked at its queues:
+/// that is when the thread was preempted just there. Only a timer ends such a sleep.
+async fn lifeline() {
+    loop {
+        glommio::timer::sleep(LIFELINE).await;
     }
 }
 

@@ -6,11 +6,9 @@
 //! arrives while the endpoint falls asleep always rings.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::task::Waker;
 
-use atomic_waker::AtomicWaker;
-use crossbeam::utils::CachePadded;
+use super::sync::{AtomicBool, AtomicWaker, CachePadded, Ordering, fence};
 
 /// One endpoint's doorbell.
 #[derive(Debug, Default)]

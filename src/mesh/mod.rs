@@ -7,10 +7,12 @@
 //! - A ring is FIFO, so what one endpoint sends to another arrives in order.
 //! - A full ring refuses; what to do then is the sender's business (back-pressure).
 //! - A busy endpoint polls. Only one that has announced its sleep is woken, by [`Port::ring`],
-//!   which a sender calls once per cycle and not once per message.
+//!   which a sender calls once per cycle and not once per message. `loom/` holds the model that
+//!   no wake-up is lost.
 
 mod doorbell;
 mod port;
+mod sync;
 
 pub use doorbell::{Bells, Doorbell};
 pub use port::{EndpointId, Port, Take, build};

@@ -170,6 +170,22 @@ impl Node {
         kb.parse().expect("a number")
     }
 
+    /// CPU time of all the process's threads, to the 10 ms that the kernel counts in.
+    pub fn cpu_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(self.proc("stat")).expect("the node runs");
+        // The second field is the name in parentheses, in which anything may stand.
+        let (_, fields) = stat.rsplit_once(") ").expect("the name's end");
+        let ticks = |field: usize| -> u64 {
+            let text = fields
+                .split(' ')
+                .nth(field - 3)
+                .expect("the field is there");
+            text.parse().expect("a number")
+        };
+        let (user, system) = (ticks(14), ticks(15));
+        Duration::from_millis(10 * (user + system))
+    }
+
     /// Sockets that the process has open.
     pub fn open_sockets(&self) -> usize {
         let open = std::fs::read_dir(self.proc("fd")).expect("the node runs");
