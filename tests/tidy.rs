@@ -18,7 +18,7 @@ mod sizes;
 use files::{Kind, Repository};
 
 /// Files that may opt out of the lint against unsafe code, each with a justification in it.
-const UNSAFE_FILES: &[&str] = &[];
+const UNSAFE_FILES: &[&str] = &["tests/hot_no_alloc.rs"];
 
 /// Functions over the limit, with their length. This list may only shrink: a function that is no
 /// longer too long, or shorter than stated, has to leave it or to be lowered.

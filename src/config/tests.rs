@@ -110,7 +110,7 @@ fn a_number_out_of_range_is_named_with_its_range() {
         ("[node]\ncores = 70000", "allowed: 0 to 256 cores"),
         (
             "[node]\npreempt_timer_us = 9999",
-            "allowed: 50 to 100000 microseconds",
+            "allowed: 10000 to 1000000 microseconds",
         ),
         (
             "[node]\nin_flight_max = 0",

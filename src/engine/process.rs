@@ -171,9 +171,8 @@ impl<F: HandlerFactory> Process<F> {
     ) {
         let lane = storage.lane(partition);
         let destination = produce.table.destination(partition);
-        let shard = destination
-            .expect("only shards' partitions are processed")
-            .shard;
+        let destination = destination.expect("only shards' partitions are processed");
+        let shard = destination.shard;
         let handler = &mut self.handlers[lane];
         if let Err(panic) = guarded(|| handler.begin(BatchContext { shard, partition })) {
             return self.halt(format!("the handler panicked before a batch: {panic}"));
@@ -199,9 +198,7 @@ impl<F: HandlerFactory> Process<F> {
             end: None,
         };
         let outcome = storage.read(partition, &mut |record| run.visit(record));
-        let Run {
-            next, tally, end, ..
-        } = run;
+        let (next, tally, end) = (run.next, run.tally, run.end);
         match outcome {
             Ok(ReadOutcome::Records(_)) => {}
             Ok(ReadOutcome::Pending | ReadOutcome::Empty) => return,
