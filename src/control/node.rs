@@ -35,6 +35,10 @@ use super::seeds::Starting;
 /// Recycled segments kept for reuse, per stripe.
 const SPARES_MAX: usize = 2;
 
+/// How long the socket of a process that was killed may still take connections: the kernel closes
+/// what its io_uring had under way only after the process is gone.
+const LISTENER_GONE_MAX: Duration = Duration::from_secs(1);
+
 /// What a node is besides its configuration.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NodeOptions {
@@ -426,8 +430,12 @@ fn prepare_unix(paths: &[PathBuf]) -> Result<(), StartError> {
         if !metadata.file_type().is_socket() {
             return Err(refused("something that is no socket is there".to_owned()));
         }
-        if UnixStream::connect(path).is_ok() {
-            return Err(refused("another process listens there".to_owned()));
+        let start = Instant::now();
+        while UnixStream::connect(path).is_ok() {
+            if start.elapsed() > LISTENER_GONE_MAX {
+                return Err(refused("another process listens there".to_owned()));
+            }
+            std::thread::sleep(Duration::from_millis(10));
         }
         std::fs::remove_file(path).map_err(|error| refused(error.to_string()))?;
     }
