@@ -36,6 +36,10 @@ use super::watch::Watch;
 /// Recycled segments kept for reuse, per stripe.
 const SPARES_MAX: usize = 2;
 
+/// How long the socket of a process that was killed may still take connections: the kernel closes
+/// what its io_uring had under way only after the process is gone.
+const LISTENER_GONE_MAX: Duration = Duration::from_secs(1);
+
 /// What a node is besides its configuration.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NodeOptions {
@@ -435,13 +439,12 @@ fn prepare_unix(paths: &[PathBuf]) -> Result<(), StartError> {
         if !metadata.file_type().is_socket() {
             return Err(refused("something that is no socket is there".to_owned()));
         }
-        // The kernel takes the sockets of a killed process down a moment after the process.
-        let deadline = Instant::now() + Duration::from_secs(2);
+        let start = Instant::now();
         while UnixStream::connect(path).is_ok() {
-            if Instant::now() > deadline {
+            if start.elapsed() > LISTENER_GONE_MAX {
                 return Err(refused("another process listens there".to_owned()));
             }
-            std::thread::sleep(Duration::from_millis(5));
+            std::thread::sleep(Duration::from_millis(10));
         }
         std::fs::remove_file(path).map_err(|error| refused(error.to_string()))?;
     }

@@ -54,6 +54,7 @@ impl CoreStatus {
     }
 
     /// Why the core cannot go on as it should: storage failed, or a handler said stop.
+    #[allow(clippy::disallowed_methods)] // Read by control.
     pub fn failure(&self) -> Option<String> {
         self.failure
             .lock()
@@ -77,6 +78,7 @@ impl CoreStatus {
     }
 
     /// Notes a failure; the first one stays and later calls cost one load.
+    #[allow(clippy::disallowed_methods)] // Once in a core's life.
     pub fn fail_once(&self, reason: &str) {
         if self.has_failed() {
             return;

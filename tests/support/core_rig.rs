@@ -294,7 +294,7 @@ impl<F: HandlerFactory> Rig<F> {
         for (core, ((requests, replies), (starts, recent))) in (0..).map(CoreId).zip(ends) {
             let ends = (requests, replies);
             let window = window(&rig.setup, &recent, now);
-            let seeded = (starts, window, fingerprinter.clone());
+            let seeded = (starts, window, fingerprinter);
             rig.add_core(core, ends, seeded, Arc::clone(&table));
         }
         rig
