@@ -25,9 +25,11 @@ use crate::ids::CoreId;
 use crate::log::disk::Disk;
 use crate::log::dma::DmaDisk;
 use crate::log::storage::{LogStorage, StripeStart};
+use crate::mesh::Bells;
 use crate::storage::{Consumer, Producer};
 
 use super::error::StartError;
+use super::watch::beat;
 
 /// How long a core that found nothing looks away the first time: within it, idle stripes write
 /// their markers.
@@ -47,9 +49,6 @@ const TURN: Duration = Duration::from_micros(1);
 /// How long a core waits for its stripes' first segments, in nanoseconds.
 const WARM_UP_NS: u64 = 10_000_000_000;
 
-/// How long a polling core may sleep against its will at the most.
-const LIFELINE: Duration = Duration::from_millis(1);
-
 /// What a core's thread is started with.
 pub(super) struct Seed<F> {
     pub core: CoreId,
@@ -58,6 +57,7 @@ pub(super) struct Seed<F> {
     /// Made on the thread: storage and gate are not `Send`.
     pub parts: PartsSeed,
     pub stripes: Vec<StripeStart>,
+    pub pulses: Bells,
     pub directory: PathBuf,
     pub gate: GateOptions,
     pub tcp: Vec<SocketAddr>,
@@ -124,6 +124,7 @@ fn housekeeping(plan: &Plan) -> PoolPlacement {
 
 /// A core's whole life on its executor.
 async fn live<F: HandlerFactory>(seed: Seed<F>, ready: Sender<Result<Vec<SocketAddr>, String>>) {
+    glommio::spawn_local(beat(seed.pulses, seed.core.index())).detach();
     let event = Rc::new(LocalEvent::default());
     let wake = {
         let event = Rc::clone(&event);
@@ -192,7 +193,6 @@ async fn cycle<S: Producer + Consumer, F: HandlerFactory>(
     let mut clock = Clock::new();
     let mut looks_idle = 0;
     let mut last_turn = clock.now().mono;
-    let mut alive = None;
     loop {
         let now = clock.now();
         let work = core.run_once(now);
@@ -213,7 +213,6 @@ async fn cycle<S: Producer + Consumer, F: HandlerFactory>(
             }
             Step::Again => {
                 looks_idle = 0;
-                alive.get_or_insert_with(|| glommio::spawn_local(lifeline()));
                 // To the back of the executor's queue: connections with bytes go first.
                 glommio::executor().yield_now().await;
             }
@@ -230,20 +229,9 @@ async fn cycle<S: Producer + Consumer, F: HandlerFactory>(
                 let timeout = resting.map_or(look, |rest| rest.min(look));
                 core.note_park();
                 last_turn = now.mono;
-                // The wait has a timer of its own.
-                alive = None;
                 wait(core, event, timeout).await;
             }
         }
-    }
-}
-
-/// Wakes the executor now and then while the core polls. glommio 0.9 parks although a task could
-/// run, here the duty cycle, when its preempt timer expires before it has looked at its queues:
-/// that is when the thread was preempted just there. Only a timer ends such a sleep.
-async fn lifeline() {
-    loop {
-        glommio::timer::sleep(LIFELINE).await;
     }
 }
 

@@ -153,7 +153,7 @@ impl Node {
         let endpoints = cores + options.ports;
         let bells: Bells = (0..endpoints).map(|_| Doorbell::default()).collect();
         let (keeper, keepers) = start_keeper(&layout, &bells, cores)?;
-        let watch = Watch::spawn(&bells, cores).map_err(|error| StartError::System {
+        let watch = Watch::spawn(cores).map_err(|error| StartError::System {
             what: "starting the watch",
             reason: error.to_string(),
         })?;
@@ -163,6 +163,7 @@ impl Node {
             cores,
             endpoints,
             fingerprinter,
+            pulses: watch.pulses(),
             stripes: recovered
                 .into_iter()
                 .zip(keepers)

@@ -23,7 +23,7 @@ use crate::log::keeper::KeeperHandle;
 use crate::log::state::{RecentId, Recovered};
 use crate::log::storage::StripeStart;
 use crate::log::stripe::{Retention, StripeOptions};
-use crate::mesh::{EndpointId, Port};
+use crate::mesh::{Bells, EndpointId, Port};
 use crate::telemetry::counters;
 
 use super::executor::{PartsSeed, Seed};
@@ -55,6 +55,7 @@ pub(super) struct Starting<'a> {
     pub cores: u16,
     pub endpoints: u16,
     pub fingerprinter: Fingerprinter,
+    pub pulses: Bells,
     /// What recovery found, and the line to the keeper, by stripe; each is taken by its owner.
     pub stripes: BTreeMap<StripeId, (Recovered, KeeperHandle)>,
 }
@@ -97,6 +98,7 @@ impl Starting<'_> {
             factory: Arc::clone(factory),
             parts,
             stripes,
+            pulses: Arc::clone(&self.pulses),
             directory: self.layout.directory.path().to_path_buf(),
             gate: self.gate_options(core),
             tcp: Vec::new(),
