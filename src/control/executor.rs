@@ -1,6 +1,5 @@
 //! One core's thread: a pinned executor, the core made on it, and the loop around its duty cycle.
 
-use std::cell::Cell;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -46,8 +45,8 @@ const TURN_NS: u64 = 50_000;
 /// for this long. It costs about 10 µs.
 const TURN: Duration = Duration::from_micros(1);
 
-/// How long a core waits for its stripes' first segments, in nanoseconds.
-const WARM_UP_NS: u64 = 10_000_000_000;
+/// How long a core waits for its stripes' segments, in nanoseconds.
+const WARM_UP_NS: u64 = 3_000_000_000;
 
 /// What a core's thread is started with.
 pub(super) struct Seed<F> {
@@ -136,8 +135,7 @@ async fn live<F: HandlerFactory>(seed: Seed<F>, ready: Sender<Result<Vec<SocketA
     };
     let addresses = listeners.tcp_addresses().map_err(|error| error.to_string());
     let gate = Rc::new(Gate::new(seed.gate, Rc::clone(&event)));
-    let accepted = Rc::new(Cell::new(0));
-    listeners.serve(&gate, &accepted);
+    listeners.serve(&gate);
     let storage = LogStorage::new(seed.stripes, DmaDisk::new(seed.directory, wake));
     let parts = CoreParts {
         requests: seed.parts.requests,
@@ -164,8 +162,8 @@ async fn live<F: HandlerFactory>(seed: Seed<F>, ready: Sender<Result<Vec<SocketA
     farewell(&gate).await;
 }
 
-/// Runs cycles until every stripe has its segment, so that the first transactions do not wait for
-/// the keeper to write one. Gives up where no space is left: the node then starts and pushes back.
+/// Runs cycles until every stripe has its segments, so that the first transactions do not share the
+/// device with the keeper. Gives up where no space is left: the node then starts and pushes back.
 async fn warm_up<D: Disk, F: HandlerFactory>(
     core: &mut Core<LogStorage<D>, F>,
     event: &LocalEvent,
@@ -176,7 +174,7 @@ async fn warm_up<D: Disk, F: HandlerFactory>(
         let now = clock.now();
         core.run_once(now);
         let storage = core.storage_mut();
-        if !storage.is_blocked() || now.mono.since(start) > WARM_UP_NS {
+        if storage.is_prepared() || now.mono.since(start) > WARM_UP_NS {
             return;
         }
         wait(core, event, Duration::from_millis(1)).await;

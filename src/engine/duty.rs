@@ -146,6 +146,8 @@ impl<S: Producer + Consumer, F: HandlerFactory> Core<S, F> {
     /// Tells control how the core stands.
     fn publish(&mut self, now: Now, work: usize) {
         self.counters.increment(Counter::Cycles);
+        self.counters
+            .add(Counter::Connections, self.gate.take_accepted());
         if work > 0 {
             self.counters.increment(Counter::BusyCycles);
         }

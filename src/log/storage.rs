@@ -148,6 +148,12 @@ impl<D: Disk> LogStorage<D> {
         self.stripes.iter().any(Stripe::is_blocked)
     }
 
+    /// Whether every stripe has a segment to write to and one to go on in, so that the keeper
+    /// does not write zeros while the first records come.
+    pub fn is_prepared(&self) -> bool {
+        self.stripes.iter().all(Stripe::is_prepared)
+    }
+
     /// The disk, for tests that drive it.
     pub fn disk_mut(&mut self) -> &mut D {
         &mut self.core.disk

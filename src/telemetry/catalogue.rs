@@ -124,10 +124,6 @@ catalogue! {
             "Panics of the handler; each one also counts as dead_lettered.";
         RecordsAppended = "records_appended", Records,
             "Records appended to this core's stripes.";
-        FramesWritten = "frames_written", Frames,
-            "Frames written and synced.";
-        BytesWritten = "bytes_written", Bytes,
-            "Bytes written to this core's stripes, padding included.";
         WindowFull = "window_full", Events,
             "Submissions put off because the duplicate window held nothing but work in flight.";
         BackPressure = "back_pressure", Events,
@@ -162,10 +158,6 @@ catalogue! {
             "From visible to a consumer to the handler's call.";
         EndToEnd = "end_to_end", Nanoseconds,
             "From intake, or the intended time of sending, to the end of processing.";
-        Intake = "intake", Nanoseconds,
-            "From the bytes' arrival to the end of decoding and routing.";
-        Hop = "hop", Nanoseconds,
-            "From a core's push onto a ring to the other core's pop.";
         Commit = "commit", Nanoseconds,
             "From append to durable.";
         Process = "process", Nanoseconds,

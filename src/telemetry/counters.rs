@@ -118,7 +118,7 @@ mod tests {
         for _ in 0..100_000 {
             writer.increment(Counter::Submitted);
         }
-        writer.add(Counter::BytesWritten, 4096);
+        writer.add(Counter::SubmittedBytes, 4096);
         let seen = looker.join().unwrap();
         assert_eq!(seen.get(Counter::Submitted), 100_000);
         assert_eq!(seen.get(Counter::Processed), 0);

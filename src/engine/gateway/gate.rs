@@ -75,6 +75,8 @@ struct State {
     places: Vec<Place>,
     free: Vec<u32>,
     open: usize,
+    /// Connections accepted since [`Gate::take_accepted`] last asked.
+    accepted: u64,
     intake: VecDeque<Inbound>,
     /// Places whose task must be woken at the end of the cycle.
     dirty: Vec<u32>,
@@ -204,9 +206,15 @@ impl Gate {
         state.closing
     }
 
+    /// Connections accepted since the last call, refused ones included.
+    pub fn take_accepted(&self) -> u64 {
+        std::mem::take(&mut self.state.borrow_mut().accepted)
+    }
+
     /// Takes a place for a new connection; `None` where all are taken.
     pub(super) fn sit(self: &Rc<Gate>) -> Option<Seat> {
         let mut state = self.state.borrow_mut();
+        state.accepted += 1;
         if state.open >= self.options.connections_max {
             return None;
         }

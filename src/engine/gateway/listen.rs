@@ -1,6 +1,5 @@
 //! Listening sockets and the accept loops of one core.
 
-use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -63,26 +62,26 @@ impl Listeners {
 
     /// Accepts on all sockets until the gate closes; each accept loop and each connection is a
     /// task of its own on this executor.
-    pub fn serve(self, gate: &Rc<Gate>, accepted: &Rc<Cell<u64>>) {
+    pub fn serve(self, gate: &Rc<Gate>) {
         for listener in self.tcp {
-            let (gate, accepted) = (Rc::clone(gate), Rc::clone(accepted));
+            let gate = Rc::clone(gate);
             glommio::spawn_local(async move {
                 while let Some(stream) = until_closed(&gate, listener.accept()).await {
                     if let Ok(stream) = stream {
                         // A receipt must not wait for a fuller packet.
                         let _ = stream.set_nodelay(true);
-                        admit(stream, &gate, &accepted);
+                        admit(stream, &gate);
                     }
                 }
             })
             .detach();
         }
         for listener in self.unix {
-            let (gate, accepted) = (Rc::clone(gate), Rc::clone(accepted));
+            let gate = Rc::clone(gate);
             glommio::spawn_local(async move {
                 while let Some(stream) = until_closed(&gate, listener.accept()).await {
                     if let Ok(stream) = stream {
-                        admit(stream, &gate, &accepted);
+                        admit(stream, &gate);
                     }
                 }
             })
@@ -100,11 +99,10 @@ async fn until_closed<T>(gate: &Gate, future: impl Future<Output = T>) -> Option
     closed.or(async { Some(future.await) }).await
 }
 
-fn admit<S>(mut stream: S, gate: &Rc<Gate>, accepted: &Rc<Cell<u64>>)
+fn admit<S>(mut stream: S, gate: &Rc<Gate>)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    accepted.set(accepted.get() + 1);
     let seat = gate.sit();
     glommio::spawn_local(async move {
         // A connection that breaks concerns its client alone, who sees it break.

@@ -114,6 +114,10 @@ impl<D: Disk> Stripe<D> {
         self.segments.is_blocked()
     }
 
+    pub(super) fn is_prepared(&self) -> bool {
+        self.segments.is_prepared()
+    }
+
     /// A reader has taken the partition off the queue.
     pub(super) fn taken_from_queue(&mut self, slot: Slot) {
         self.parts[slot.index()].queued = false;

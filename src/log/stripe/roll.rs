@@ -227,6 +227,11 @@ impl<D: Disk> Stripe<D> {
     /// A segment's file is open.
     pub(in crate::log) fn on_opened(&mut self, seq: SegmentSeq, file: FileId, core: &mut Core<D>) {
         self.segments.opened(seq, file);
+        if self.segments.list.is_empty() {
+            // A new stripe takes its first segment at once, so that the keeper makes the second
+            // one ready before there is anything to write.
+            self.roll(file);
+        }
         self.start_reads(seq, core);
     }
 }

@@ -103,6 +103,12 @@ impl Segments {
         self.blocked
     }
 
+    /// Whether there is a segment to write to and one to go on in.
+    pub(super) fn is_prepared(&self) -> bool {
+        let is_open = |segment: &Segment| matches!(segment.file, File::Open(_));
+        self.list.back().is_some_and(is_open) && matches!(self.next, Next::Ready(_))
+    }
+
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Segment> {
         self.list.iter()
     }
