@@ -419,10 +419,16 @@ fn start_keeper(
 /// user, unnoticed. A bind without it finds that out.
 fn check_addresses(addresses: &[SocketAddr]) -> Result<(), StartError> {
     for address in addresses {
-        TcpListener::bind(address).map_err(|error| StartError::Listen {
-            address: address.to_string(),
-            reason: error.to_string(),
-        })?;
+        let start = Instant::now();
+        while let Err(error) = TcpListener::bind(address) {
+            if start.elapsed() > LISTENER_GONE_MAX {
+                return Err(StartError::Listen {
+                    address: address.to_string(),
+                    reason: error.to_string(),
+                });
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
     Ok(())
 }

@@ -110,10 +110,13 @@ impl<T> Port<T> {
         if senders == 0 {
             return 0;
         }
-        self.first = self.first.wrapping_add(1);
+        // Steps by the golden ratio: several polls of a cycle, each of another range, share the
+        // counter, and a step of 1 could give one of them the same start for ever.
+        self.first = self.first.wrapping_add(0x9e37_79b9);
+        let first = (self.first >> 16) % senders;
         let mut taken = 0;
         for step in 0..senders {
-            let sender = from.start as usize + (self.first + step) % senders;
+            let sender = from.start as usize + (first + step) % senders;
             let Some(inbox) = &self.inboxes[sender] else {
                 continue;
             };
