@@ -173,11 +173,10 @@ impl Node {
         let capacity = config.node.mesh_capacity as usize;
         let mut requests = mesh::build::<Request>(endpoints, capacity, &bells);
         let mut replies = mesh::build::<Reply>(endpoints, capacity, &bells);
-        let ports = requests.split_off(cores.into()).into_iter();
-        let ports = ports.zip(replies.split_off(cores.into())).collect();
+        let ports = requests.split_off(cores.into());
+        let ports = ports.into_iter().zip(replies.split_off(cores.into()));
         let factory = Arc::new(factory);
-        let mut seeds = Vec::new();
-        let mut handles = Vec::new();
+        let (mut seeds, mut handles) = (Vec::new(), Vec::new());
         for (core, (requests, replies)) in (0..cores).zip(requests.into_iter().zip(replies)) {
             let (seed, handle) = starting.core(core, requests, replies, &factory);
             seeds.push(seed);
@@ -186,7 +185,7 @@ impl Node {
         let mut node = Node {
             cores: handles,
             bells,
-            ports,
+            ports: ports.collect(),
             // Answers to one entrance may all come from one core.
             port_outstanding_max: (capacity / usize::from(cores)).max(1),
             addresses: config.gateway.tcp.clone(),
