@@ -21,8 +21,12 @@ use corelane::storage::{Consumer, Offer, Outputs, Producer, ReadOutcome, Storage
 
 use crate::Folder;
 
-/// Offers between two flushes: what a busy duty cycle takes in.
+/// Offers between two flushes: what a busy duty cycle takes in, at the most.
 const BURST: usize = 2048;
+
+/// Bytes between two flushes: as much as one write takes, so that the device has the next one
+/// while the one after that is being filled.
+const BURST_BYTES: usize = 1 << 20;
 
 /// How much of the log stays in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,7 +188,7 @@ impl Rig {
         let (mut offered, mut durable) = (0, 0);
         let start = clock::monotonic();
         while durable < records {
-            for _ in 0..BURST {
+            for _ in 0..BURST.min(BURST_BYTES / value.len()) {
                 let partition = (offered / 64) as u32 % self.partitions;
                 if offered == records || !self.offer(partition, value) {
                     break;
@@ -199,8 +203,9 @@ impl Rig {
             if work == 0 {
                 self.bell.wait().await;
             } else {
-                // One trip through the reactor, so that writes are submitted.
-                glommio::timer::sleep(Duration::ZERO).await;
+                // One trip through the reactor, so that writes are submitted. A sleep of zero is
+                // over at once and makes none.
+                glommio::timer::sleep(Duration::from_micros(1)).await;
             }
         }
         crate::seconds(start, clock::monotonic())
@@ -235,7 +240,7 @@ impl Rig {
             if work == 0 {
                 self.bell.wait().await;
             } else {
-                glommio::timer::sleep(Duration::ZERO).await;
+                glommio::timer::sleep(Duration::from_micros(1)).await;
             }
         }
         Ok((crate::seconds(start, clock::monotonic()), bytes))
