@@ -5,7 +5,7 @@
 //! on one stripe; bandwidth at least 80 % of bare O_DIRECT writes.
 //!
 //! Not measured: the gateway, routing, handlers. Files lie under `target/`; run it where that is
-//! the device of interest. `--test` (what `cargo test --benches` gives) runs tiny counts; `latency`,
+//! the device of interest. Without `--bench`, which `cargo bench` adds, it runs tiny counts; `latency`,
 //! `throughput` or `catch-up` runs only that part.
 
 mod baseline;
