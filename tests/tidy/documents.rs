@@ -24,7 +24,7 @@ const MADE: &[&str] = &[
 
 /// Starts of paths that exist on one machine only.
 const MACHINE: &[&str] = &[
-    "/home/", "/root/", "/Users/", "/work/", "/tmp/", "/mnt/", "/opt/",
+    "/home/", "/root/", "/Users/", "/srv/", "/tmp/", "/mnt/", "/opt/",
 ];
 
 pub fn machine_problems(path: &str, text: &str) -> Vec<String> {
@@ -87,10 +87,10 @@ mod tests {
 
     #[test]
     fn machine_paths_are_found() {
-        for text in ["see /home/me/x", "`/tmp/a`", "cd=/root/x", "/work/x"] {
+        for text in ["see /home/me/x", "`/tmp/a`", "cd=/root/x", "/srv/x"] {
             assert_eq!(machine_problems("a.md", text).len(), 1, "{text}");
         }
-        assert!(machine_problems("a.md", "docs/work/x and https://a.b/home/c").is_empty());
+        assert!(machine_problems("a.md", "docs/srv/x and https://a.b/home/c").is_empty());
     }
 
     #[test]
