@@ -41,7 +41,7 @@ pub(super) struct Tally {
 pub(super) struct Feed<'a> {
     transactions: &'a [InputTransaction],
     total: u64,
-    /// Nanoseconds between two transactions, as a fraction: `1e9 / rate`.
+    /// Transactions per second; none for as fast as they are taken.
     rate: Option<u64>,
     acks: Acks,
     submitter: Submitter,

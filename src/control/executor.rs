@@ -35,12 +35,15 @@ use super::watch::beat;
 const FIRST_LOOK: Duration = Duration::from_millis(10);
 
 /// How long it looks away after that. Bounds how late time-driven work (retention) starts.
-const LATER_LOOK: Duration = Duration::from_millis(200);
+const LATER_LOOK: Duration = Duration::from_millis(500);
 
 /// The executor hands requests to the kernel and takes its answers only when no task is runnable.
 /// A core that always finds work must therefore step aside now and then while reads, writes or
 /// connections are under way: after this many nanoseconds,
 const TURN_NS: u64 = 50_000;
+
+/// after this many while nothing is under way but a first connection or an opened file may come,
+const TURN_IDLE_NS: u64 = 1_000_000;
 
 /// for this long. It costs about 10 µs.
 const TURN: Duration = Duration::from_micros(1);
@@ -197,15 +200,17 @@ async fn cycle<S: Producer + Consumer, F: HandlerFactory>(
         if core.flow() == Flow::Stop {
             return;
         }
+        let kernel_busy = core.awaits_kernel() || gate.connections() > 0;
+        let turn_ns = if kernel_busy { TURN_NS } else { TURN_IDLE_NS };
         let awaited = if core.awaits_ring() {
             Awaited::Ring
-        } else if core.awaits_kernel() || gate.connections() > 0 {
+        } else if kernel_busy {
             Awaited::Kernel
         } else {
             Awaited::Nothing
         };
         match idle.step(now.mono, work, awaited) {
-            Step::Again if awaited == Awaited::Kernel && now.mono.since(last_turn) > TURN_NS => {
+            Step::Again if now.mono.since(last_turn) > turn_ns => {
                 last_turn = now.mono;
                 glommio::timer::sleep(TURN).await;
             }

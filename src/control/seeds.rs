@@ -163,7 +163,8 @@ impl Starting<'_> {
             process: ProcessOptions {
                 batch_records_max: config.processing.batch_records_max as usize,
                 retry_backoff_ns: u64::from(config.processing.retry_backoff_ms) * 1_000_000,
-                // Half a frame: outputs and position of a batch are one atomic group.
+                // Outputs, state and position of a batch are one atomic group, so one frame: an
+                // eighth of it is left to headers and the position.
                 outputs_bytes_max: FRAME_BYTES_MAX - (FRAME_BYTES_MAX >> 3),
                 topics: Arc::clone(&self.layout.topics),
                 dead_letters: Arc::clone(&self.layout.dead_letters),

@@ -15,7 +15,7 @@ use crate::mesh::{Bells, Doorbell};
 
 /// Time between two rounds. Waking a parked executor takes 50 to 200 µs of its CPU: at 20 ms an idle
 /// node came to 2 % of a core, which is what it may take at the most.
-const PERIOD: Duration = Duration::from_millis(100);
+const PERIOD: Duration = Duration::from_millis(200);
 
 /// The watch's thread; ends when dropped.
 #[derive(Debug)]

@@ -106,9 +106,4 @@ impl RouteTable {
     pub fn destination(&self, partition: PartitionId) -> Option<Destination> {
         self.destinations[partition.index()]
     }
-
-    /// All shards, in order of their ids.
-    pub fn shards(&self) -> &[ShardPartitions] {
-        &self.shards
-    }
 }

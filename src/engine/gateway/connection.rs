@@ -5,7 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, BytesMut};
 use futures_lite::{AsyncRead, AsyncWrite};
 
 use crate::clock;
@@ -188,7 +188,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     continue;
                 }
             }
-            let _ = self.advance(bytes);
+            self.advance(bytes);
         }
     }
 
@@ -210,16 +210,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             .seat
             .admit(body, submit.correlation, submit.acks, taken, waker);
         if admitted == Admitted::Overloaded {
-            let _ = self.advance(bytes);
+            self.advance(bytes);
         }
         admitted
     }
 
     /// Takes a frame's bytes off the buffer.
-    fn advance(&mut self, bytes: usize) -> Bytes {
+    fn advance(&mut self, bytes: usize) {
         self.filled -= bytes;
         self.parsed += bytes as u64;
-        self.chunk.split_to(bytes).freeze()
+        self.chunk.advance(bytes);
     }
 
     fn welcome(&mut self) {
