@@ -6,15 +6,30 @@
 //! Runs on: the main thread, before the first core starts.
 
 mod bounds;
+mod clients;
+mod clusters;
 mod error;
 mod locate;
+mod resolve;
+mod secret;
 mod sections;
 mod shards;
 #[cfg(test)]
 mod tests;
+mod text;
 mod validate;
 
+pub use clients::{
+    ClientSettings, CompressionType, ConsumerConfig, IsolationLevel, ProducerConfig, Sasl,
+    SaslMechanism, Security, Tls,
+};
+pub use clusters::{
+    ClusterConfig, ConsumerKeys, Delivery, EMBEDDED, Failover, Mechanism, MembershipConfig,
+    MembershipMode, ProducerKeys, Profile, SaslConfig, TlsConfig, TransactionKeys,
+};
 pub use error::{ConfigError, Place};
+pub use resolve::StorageKind;
+pub use secret::{Extra, MASK, Secret};
 pub use sections::{
     Config, DefaultShardConfig, GatewayConfig, Idle, LogConfig, NodeConfig, ProcessingConfig,
     ReadAt, TopicConfig, TransactionsConfig,
