@@ -7,9 +7,13 @@
 
 mod bounds;
 mod clients;
+mod cluster_bounds;
+mod cluster_rules;
 mod clusters;
 mod error;
+mod extra;
 mod locate;
+mod placement_rules;
 mod resolve;
 mod secret;
 mod sections;
