@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::clients::{CompressionType, IsolationLevel};
-use super::secret::{Extra, Secret};
+use super::secret::{self, Extra, Secret};
 use super::{shards, text};
 use crate::ids::{Acks, ShardId};
 
@@ -37,10 +37,13 @@ pub struct ClusterConfig {
     /// Milliseconds that a start waits for the cluster.
     pub start_timeout_ms: u32,
     /// Further librdkafka properties.
+    #[serde(serialize_with = "secret::serialize_extra")]
     pub extra: Extra,
     /// Encryption; none = off.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsConfig>,
     /// Authentication; none = off.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub sasl: Option<SaslConfig>,
     /// Section `[clusters.NAME.producer]`.
     pub producer: ProducerKeys,
@@ -88,12 +91,16 @@ pub enum Failover {
 #[serde(deny_unknown_fields, default)]
 pub struct TlsConfig {
     /// File with the certificates of trusted authorities; none = those of the system.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub ca: Option<PathBuf>,
     /// File with the client's certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate: Option<PathBuf>,
     /// File with its private key.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<PathBuf>,
     /// What the private key is encrypted with.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub key_password: Option<Secret>,
     /// Whether a broker's certificate must name its host.
     pub verify_hostname: bool,
@@ -109,10 +116,10 @@ pub struct SaslConfig {
     #[serde(default)]
     pub username: String,
     /// The password.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<Secret>,
     /// A file that holds the password; a line end after it is not part of it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_file: Option<PathBuf>,
 }
 

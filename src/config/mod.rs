@@ -10,6 +10,7 @@ mod clients;
 mod cluster_bounds;
 mod cluster_rules;
 mod clusters;
+mod effective;
 mod error;
 mod extra;
 mod locate;
@@ -33,7 +34,7 @@ pub use clusters::{
 };
 pub use error::{ConfigError, Place};
 pub use resolve::StorageKind;
-pub use secret::{Extra, MASK, Secret};
+pub use secret::{Extra, MASK, Secret, is_secret};
 pub use sections::{
     Config, DefaultShardConfig, GatewayConfig, Idle, LogConfig, NodeConfig, ProcessingConfig,
     ReadAt, TopicConfig, TransactionsConfig,

@@ -193,7 +193,7 @@ fn topics_differ_on_each_cluster(config: &Config) -> Result<(), ConfigError> {
                         "{topic:?} on {:?} belongs to shards[{owner}] already",
                         shard.cluster
                     ),
-                    "a topic of its own, and so for its dead letters ({topic}.dlq)",
+                    "a topic of its own, and one for its dead letters (its name with .dlq)",
                 )
             };
             if let Some(owner) = owners.insert((&shard.cluster, topic.clone()), index) {

@@ -60,6 +60,35 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
-/// Further librdkafka properties by name. All values are kept secret here; whoever prints them
-/// decides by the property's name.
+/// Further librdkafka properties by name. Which of them are secret is known to whoever prints them.
 pub type Extra = BTreeMap<String, Secret>;
+
+/// Writes the properties, those that may hold a secret as `***`.
+pub(super) fn serialize_extra<S: Serializer>(
+    extra: &Extra,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(extra.iter().map(|(name, value)| {
+        let shown = if is_secret(name) {
+            MASK
+        } else {
+            value.reveal()
+        };
+        (name, shown)
+    }))
+}
+
+/// Whether a librdkafka property may hold a secret. Rather one too many than one too few.
+pub fn is_secret(property: &str) -> bool {
+    [
+        "password",
+        "passphrase",
+        "secret",
+        "pem",
+        "token",
+        "oauthbearer.config",
+        "kinit.cmd",
+    ]
+    .iter()
+    .any(|part| property.contains(part))
+}

@@ -135,6 +135,7 @@ pub struct TransactionsConfig {
     /// Milliseconds that a transaction id is remembered; 0 = no bound.
     pub duplicate_window_ms: u64,
     /// The shard that takes what is far from every shard.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub default_shard: Option<DefaultShardConfig>,
 }
 

@@ -5,6 +5,10 @@ use std::path::Path;
 
 use super::*;
 
+mod clusters;
+mod effective;
+mod placement;
+
 const SHIPPED: &str = include_str!("../../config/default.toml");
 
 /// The error of `text` as users see it.
