@@ -18,6 +18,7 @@ mod placement_rules;
 mod resolve;
 mod secret;
 mod sections;
+mod shard_rules;
 mod shards;
 #[cfg(test)]
 mod tests;
