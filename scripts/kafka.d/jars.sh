@@ -1,0 +1,33 @@
+# shellcheck shell=bash
+# Part of scripts/kafka: Java, and Kafka's jars in $base/libs.
+
+# Says what is missing, if anything.
+require_java() {
+    command -v java >/dev/null ||
+        fail "java is missing; install a Java runtime, version 17 or newer"
+    local major
+    # openjdk version "17.0.15" 2025-04-15
+    major=$(java -version 2>&1 | sed -n 's/^.* version "\([0-9]*\).*$/\1/p' | head -n 1)
+    ((${major:-0} >= 17)) || fail "Kafka 4 needs Java 17 or newer; 'java' is version ${major:-unknown}"
+}
+
+# Fetches the jars unless those of this pom.xml are there. Two calls at once fetch them once.
+require_jars() {
+    local stamp lock
+    stamp=$(cksum <"$files/pom.xml")
+    exec {lock}>"$base/.jars.lock"
+    flock "$lock"
+    if [[ ! -d $base/libs || $(cat "$base/.jars.stamp" 2>/dev/null) != "$stamp" ]]; then
+        command -v mvn >/dev/null || fail "mvn is missing; install Maven, which fetches Kafka's jars"
+        echo "fetching Kafka's jars (once) ..." >&2
+        rm -rf "$base/libs" "$base/.libs"
+        if ! mvn --batch-mode --quiet --file "$files/pom.xml" dependency:copy-dependencies \
+            -DincludeScope=runtime -DoutputDirectory="$base/.libs" >"$base/.jars.log" 2>&1; then
+            cat "$base/.jars.log" >&2
+            fail "Maven could not fetch the jars"
+        fi
+        mv "$base/.libs" "$base/libs"
+        echo "$stamp" >"$base/.jars.stamp"
+    fi
+    exec {lock}>&-
+}
