@@ -3,6 +3,7 @@
 #[path = "support/kafka.rs"]
 mod kafka;
 
+use std::process::Command;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -152,6 +153,25 @@ fn a_cluster_is_its_own_and_goes_without_a_trace() {
     drop(kafka);
     assert!(!folder.exists());
     assert_eq!(states(&region), ["up"], "the other one stays");
+}
+
+#[test]
+fn a_cluster_whose_owner_was_killed_goes_with_the_next_start() {
+    let Some(kafka) = KafkaCluster::up_or_skip("script-first", 1, Extra::default()) else {
+        return;
+    };
+    let mut owner = Command::new("sleep").arg("600").spawn().expect("it starts");
+    let name = format!("script-orphan-{}", owner.id());
+    let up = script(&["up", "--name", &name, "--owner", &owner.id().to_string()]);
+    owner.kill().expect("it can be killed");
+    owner.wait().expect("it can be waited for");
+    assert!(up.status.success(), "{up:?}");
+    let folder = kafka.folder().with_file_name(&name);
+    assert!(folder.exists());
+    let region = kafka.and_another("script-second", 1, Extra::default());
+    assert!(!folder.exists());
+    assert_eq!(states(&kafka), ["up"], "its owner is this test");
+    drop(region);
 }
 
 #[test]

@@ -35,7 +35,22 @@ require_jars() {
             fail "Maven could not fetch the jars"
         fi
         mv "$base/.libs" "$base/libs"
+        make_archive ||
+            echo "scripts/kafka: no class archive could be made; brokers start more slowly" >&2
         cksum <"$files/pom.xml" >"$base/.jars.stamp"
     fi
     exec {lock}>&-
 }
+
+# Keeps the classes that a broker loads, as the JVM has them in memory. With this archive, brokers
+# start sooner and share that memory. It is made from a broker's first life.
+make_archive() (
+    cluster=$base/warm-up
+    brokers=1 tls=no sasl=no properties=() owner=
+    KAFKA_JVM_PERFORMANCE_OPTS="$jvm_options -XX:ArchiveClassesAtExit=$base/.classes.jsa"
+    rm -f "$base/classes.jsa"
+    cluster_make warm-up && brokers_stop 1 && mv "$base/.classes.jsa" "$base/classes.jsa"
+    done=$?
+    rm -rf "$cluster"
+    return "$done"
+)
