@@ -9,6 +9,7 @@ patience_seconds=90
 java_words() {
     local options
     read -ra options <"$cluster/jvm"
+    [[ ! -f $base/classes.jsa ]] || options+=("-XX:SharedArchiveFile=$base/classes.jsa")
     words=(java "${options[@]}" "-Dlog4j2.configurationFile=$files/log4j2.properties"
         -cp "$base/libs/*")
 }

@@ -6,6 +6,9 @@
 sasl_user=corelane
 sasl_password=corelane-secret
 
+# For brokers that start often, live shortly and share the machine.
+jvm_options='-XX:+UseSerialGC -XX:TieredStopAtLevel=1'
+
 cluster_exists() {
     [[ -f $cluster/options ]]
 }
@@ -24,13 +27,12 @@ port_of() {
 }
 
 cluster_up() {
-    local lock options n numbers alive=no
+    local options n numbers alive=no
     require_java
     require_jars
     remove_orphans
-    options="--brokers $brokers tls=$tls sasl=$sasl ${properties[*]}"
-    exec {lock}>"$base/.$name.lock"
-    flock "$lock"
+    options="brokers=$brokers tls=$tls sasl=$sasl ${properties[*]}"
+    lock_cluster
     mapfile -t numbers < <(cluster_numbers)
     for n in "${numbers[@]}"; do
         [[ $(broker_state "$n") == down ]] || alive=yes
@@ -51,13 +53,25 @@ cluster_up() {
 }
 
 cluster_down() {
-    local lock n
-    exec {lock}>"$base/.$name.lock"
-    flock "$lock"
+    local n
+    lock_cluster
     for n in $(cluster_numbers); do
         broker_kill "$n"
     done
-    rm -rf "$cluster"
+    rm -rf "$cluster" "$base/.$name.lock"
+}
+
+# Keeps other calls from starting or removing this cluster, until this one ends.
+lock_cluster() {
+    local lock
+    while
+        exec {lock}>"$base/.$name.lock"
+        flock "$lock"
+        # A file that another call's `down` has removed meanwhile locks nobody out.
+        [[ ! /proc/$$/fd/$lock -ef $base/.$name.lock ]]
+    do
+        exec {lock}>&-
+    done
 }
 
 cluster_interrupted() {
@@ -98,7 +112,7 @@ cluster_make() {
         mkdir "$cluster"
         echo "$1" >"$cluster/options"
         echo "${KAFKA_HEAP_OPTS:--Xms64m -Xmx320m}" \
-            "${KAFKA_JVM_PERFORMANCE_OPTS:--XX:+UseSerialGC -XX:TieredStopAtLevel=1}" >"$cluster/jvm"
+            "${KAFKA_JVM_PERFORMANCE_OPTS:-$jvm_options}" >"$cluster/jvm"
         [[ -z $owner ]] || owner_line "$owner" >"$cluster/owner"
         choose_ports
         [[ $tls == no ]] || make_certificates
