@@ -60,36 +60,6 @@ fn each_transaction_is_processed_once_and_a_second_consumer_goes_on_where_the_fi
 }
 
 #[test]
-fn partitions_are_given_away_with_their_positions() {
-    let mock = mock();
-    fill(&mock, 0..500);
-    let first = Reader::start(consumer(&mock, Partitions::OfGroup));
-    let mut seen = first.take(500);
-    let second = Reader::start(consumer(&mock, Partitions::OfGroup));
-    // New records until the second one has some of them too.
-    let mut stored = 500;
-    while seen.len() < stored
-        || second
-            .seen
-            .try_recv()
-            .map(|record| seen.push(record))
-            .is_err()
-    {
-        if seen.len() == stored {
-            fill(&mock, stored as u64..stored as u64 + 50);
-            stored += 50;
-            assert!(stored < 50_000, "the second one gets no partition");
-        }
-        seen.extend(first.seen.try_iter());
-        seen.extend(second.seen.try_iter());
-    }
-    seen.extend(first.stop());
-    seen.extend(second.take(stored - seen.len()));
-    assert_eq!(amounts(&seen), (0..stored as u64).collect());
-    assert_eq!(second.stop(), []);
-}
-
-#[test]
 fn a_record_that_is_no_transaction_is_never_passed_over_in_silence() {
     let mock = mock();
     let partition = {

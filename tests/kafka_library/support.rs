@@ -98,7 +98,12 @@ pub fn consumer(mock: &Mock, partitions: Partitions) -> TransactionConsumer {
         max_poll_records: 7,
         ..ConsumerConfig::default()
     };
-    TransactionConsumer::connect(&config, &ClientOptions::default(), partitions).unwrap()
+    let mut options = ClientOptions::default();
+    // The mock lets a new member in only after a session's time.
+    let extra = &mut options.settings.extra;
+    extra.insert("session.timeout.ms".to_owned(), "2000".to_owned());
+    extra.insert("heartbeat.interval.ms".to_owned(), "200".to_owned());
+    TransactionConsumer::connect(&config, &options, partitions).unwrap()
 }
 
 /// All partitions of both topics.
