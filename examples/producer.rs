@@ -1,5 +1,5 @@
 //! Sends transactions to the shards of a cluster and prints where each of them is. Try it with
-//! `scripts/kafka up`, `cargo run --example producer -- --brokers HOST:PORT`, and then the example
+//! `scripts/kafka up`, then `cargo run --example producer -- --brokers HOST:PORT`, then the example
 //! `consumer`.
 
 use std::error::Error;
@@ -15,17 +15,18 @@ use corelane::kafka::properties::{ProducerConfig, admin_properties};
 use corelane::transaction::{Transaction, TransactionId};
 use futures_lite::future::block_on;
 
+const PARTITIONS: u32 = 4;
+const SHARDS: [(u16, f64, f64); 2] = [(1, 50.11, 8.68), (2, 1.35, 103.82)]; // Frankfurt, Singapore
+const CLIENTS: [(f64, f64); 2] = [(48.86, 2.35), (35.68, 139.69)]; // Paris, Tokyo
+
 #[derive(Parser)]
 struct Arguments {
     /// Brokers to begin with, as HOST:PORT, several with commas between them.
     #[arg(long, value_delimiter = ',', required = true)]
     brokers: Vec<String>,
-    /// What the shards' topics are called: PREFIX-1 for Frankfurt, PREFIX-2 for Singapore.
+    /// What the topics are called: PREFIX-1 and PREFIX-2. They are made if they are missing.
     #[arg(long, default_value = "transactions")]
-    prefix: String,
-    /// Partitions of each topic, where it is created.
-    #[arg(long, default_value_t = 4)]
-    partitions: u32,
+    topics: String,
     /// How many transactions to send.
     #[arg(long, default_value_t = 10)]
     count: u64,
@@ -34,13 +35,22 @@ struct Arguments {
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     let options = ClientOptions::default();
-    let places = [(1, 50.11, 8.68), (2, 1.35, 103.82)];
+    let admin = admin_properties(&arguments.brokers, &options.settings)?;
     let (mut specs, mut topics) = (Vec::new(), Vec::new());
-    for (number, latitude, longitude) in places {
-        let (id, topic) = (ShardId(number), format!("{}-{number}", arguments.prefix));
-        let location = GeoLocation::new(latitude, longitude)?;
-        let partitions = make_topic(&arguments, &options, &topic)?;
-        specs.push(ShardSpec { id, location });
+    for (number, latitude, longitude) in SHARDS {
+        let topic = format!("{}-{number}", arguments.topics);
+        let spec = TopicSpec {
+            name: &topic,
+            partitions: Some(PARTITIONS),
+            replication: None,
+            config: &[],
+        };
+        let partitions = ensure_topic(&admin, &spec, Create::Allowed, Duration::from_secs(30))?;
+        let id = ShardId(number);
+        specs.push(ShardSpec {
+            id,
+            location: GeoLocation::new(latitude, longitude)?,
+        });
         topics.push(ShardTopic {
             shard: id,
             topic,
@@ -53,45 +63,17 @@ fn main() -> Result<(), Box<dyn Error>> {
         ..ProducerConfig::latency()
     };
     let producer = TransactionProducer::connect(&config, &options, shards)?;
-    for number in 1..=arguments.count {
-        // One client in Paris, the next one in Tokyo.
-        let (latitude, longitude) = if number % 2 == 0 {
-            (48.86, 2.35)
-        } else {
-            (35.68, 139.69)
-        };
+    for (number, (latitude, longitude)) in (1..=arguments.count).zip(CLIENTS.iter().cycle()) {
         let transaction = Transaction {
             id: TransactionId::new(format!("example-{number}").as_bytes())?,
-            client_location: GeoLocation::new(latitude, longitude)?,
+            client_location: GeoLocation::new(*latitude, *longitude)?,
             submitted_at: wall(),
             amount: Some(number * 100),
             payload: b"a payload".to_vec(),
         };
         // Any executor will do; this is the smallest one.
-        let receipt = block_on(producer.send_transaction(&transaction))?;
-        let (shard, partition, offset) = (receipt.shard, receipt.partition, receipt.offset);
-        println!(
-            "{}: shard {shard}, partition {partition}, offset {offset}",
-            receipt.id
-        );
+        println!("{:?}", block_on(producer.send_transaction(&transaction))?);
     }
     println!("{} sent", arguments.count);
     Ok(producer.close(Duration::from_secs(10))?)
-}
-
-/// The topic's partitions; it is created where it is missing.
-fn make_topic(to: &Arguments, options: &ClientOptions, name: &str) -> Result<u32, Box<dyn Error>> {
-    let properties = admin_properties(&to.brokers, &options.settings)?;
-    let spec = TopicSpec {
-        name,
-        partitions: Some(to.partitions),
-        replication: None,
-        config: &[],
-    };
-    Ok(ensure_topic(
-        &properties,
-        &spec,
-        Create::Allowed,
-        Duration::from_secs(30),
-    )?)
 }

@@ -72,15 +72,16 @@ fn a_record_that_is_no_transaction_is_never_passed_over_in_silence() {
     // Unless it was decided otherwise, processing stops before it, again and again.
     for _ in 0..2 {
         let error = never_called(&mut consumer).unwrap_err();
-        match error {
-            ConsumeError::Malformed {
-                topic: found,
-                partition: at,
-                offset,
-                ..
-            } => assert_eq!((found, at, offset.0), (topic(1), partition, 0)),
-            other => panic!("{other}"),
-        }
+        let ConsumeError::Malformed {
+            topic: found,
+            partition: at,
+            offset,
+            ..
+        } = error
+        else {
+            panic!("{error}");
+        };
+        assert_eq!((found, at, offset.0), (topic(1), partition, 0));
     }
     drop(consumer);
 

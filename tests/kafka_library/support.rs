@@ -100,9 +100,8 @@ pub fn consumer(mock: &Mock, partitions: Partitions) -> TransactionConsumer {
     };
     let mut options = ClientOptions::default();
     // The mock lets a new member in only after a session's time.
-    let extra = &mut options.settings.extra;
-    extra.insert("session.timeout.ms".to_owned(), "2000".to_owned());
-    extra.insert("heartbeat.interval.ms".to_owned(), "200".to_owned());
+    let name = "session.timeout.ms".to_owned();
+    options.settings.extra.insert(name, "6000".to_owned());
     TransactionConsumer::connect(&config, &options, partitions).unwrap()
 }
 

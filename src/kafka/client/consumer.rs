@@ -5,7 +5,7 @@
 //! record it cannot decode. Runs on: the thread that calls it, which is parked while nothing
 //! happens and woken by librdkafka.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -14,95 +14,14 @@ use rdkafka::bindings::RD_KAFKA_OFFSET_STORED;
 
 use super::bell::Bell;
 use super::options::{ClientOptions, ConnectError, not_empty};
-use crate::ids::{Offset, PartitionIndex, UnixMillis};
+use super::positions::Positions;
+use super::records::{ConsumeError, Malformed, OnMalformed, Partitions, Place};
+use crate::ids::{Offset, PartitionIndex};
 use crate::kafka::native::{
     ConsumerEvent, ErrorClass, KafkaError, Message, NativeConsumer, TopicPartition,
 };
 use crate::kafka::properties::{ConsumerConfig, Membership, consumer_properties};
-use crate::transaction::TransactionRef;
-use crate::transaction::codec::{self, CodecError};
-
-/// What a consumer reads.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Partitions {
-    /// The topics of the configuration; the group shares their partitions out.
-    OfGroup,
-    /// Exactly these, by topic; the configuration's topics are not looked at. Positions are still
-    /// the group's, so that nobody else may read these in its name.
-    Listed(Vec<(String, PartitionIndex)>),
-}
-
-/// Where a record is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place<'a> {
-    /// The topic's name.
-    pub topic: &'a str,
-    /// The partition.
-    pub partition: PartitionIndex,
-    /// The offset in it.
-    pub offset: Offset,
-    /// The record's timestamp; -1 if it has none.
-    pub timestamp: UnixMillis,
-}
-
-/// A record that is no transaction.
-#[derive(Clone, Copy, Debug)]
-pub struct Malformed<'a> {
-    /// Where it is.
-    pub place: Place<'a>,
-    /// Its key; empty if it has none.
-    pub key: &'a [u8],
-    /// Its value; empty also for a tombstone.
-    pub value: &'a [u8],
-    /// What is wrong with it; names the field or the byte.
-    pub error: CodecError,
-}
-
-/// What to do about a record that is no transaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnMalformed {
-    /// Go on with the next one. The record counts as processed.
-    Skip,
-    /// Stop before it with [`ConsumeError::Malformed`].
-    Stop,
-}
-
-/// Why processing ended. The position stays before the record at fault: the same consumer, called
-/// again, and any other one of the group go on with it.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum ConsumeError<E> {
-    /// The handler returned an error.
-    #[error("the handler failed at {topic}/{partition}, offset {offset}: {error}")]
-    Handler {
-        /// The record's topic.
-        topic: String,
-        /// Its partition.
-        partition: PartitionIndex,
-        /// Its offset.
-        offset: Offset,
-        /// The handler's error.
-        error: E,
-    },
-    /// A record is no transaction, and it was decided to stop there.
-    #[error("no transaction at {topic}/{partition}, offset {offset}: {error}")]
-    Malformed {
-        /// The record's topic.
-        topic: String,
-        /// Its partition.
-        partition: PartitionIndex,
-        /// Its offset.
-        offset: Offset,
-        /// What is wrong with it.
-        error: CodecError,
-    },
-    /// The client is of no more use, or not allowed to read.
-    #[error(transparent)]
-    Client(KafkaError),
-    /// It was stopped, and the last positions could not be committed: what was processed since
-    /// the last commit will be read again.
-    #[error("positions could not be committed: {0}")]
-    Commit(KafkaError),
-}
+use crate::transaction::{TransactionRef, codec};
 
 /// Ends [`TransactionConsumer::process_transactions`], from any thread.
 #[derive(Clone)]
@@ -122,13 +41,12 @@ impl StopHandle {
     }
 }
 
-/// How far a partition was read.
-#[derive(Clone, Copy, Default)]
-struct Position {
-    /// After the last record that was processed; none before the first.
-    next: Option<Offset>,
-    /// What the group is known to have.
-    committed: Option<Offset>,
+impl Stop {
+    /// Whether it was asked for; once for each time.
+    fn take(&self) -> bool {
+        // The load alone costs nothing per record.
+        self.is_asked.load(Ordering::Relaxed) && self.is_asked.swap(false, Ordering::Acquire)
+    }
 }
 
 /// How long a commit that is waited for may take.
@@ -140,6 +58,10 @@ const LOOK_AFTER: Duration = Duration::from_secs(1);
 
 /// "From the group's position, or else as `auto.offset.reset` says", in librdkafka's words.
 const GROUPS_POSITION: Offset = Offset(RD_KAFKA_OFFSET_STORED as i64);
+
+fn from_groups_position(parts: &[TopicPartition]) -> Vec<(TopicPartition, Offset)> {
+    parts.iter().map(|part| (*part, GROUPS_POSITION)).collect()
+}
 
 /// Reads transactions and hands them to a handler, one after another, in order per partition.
 ///
@@ -191,7 +113,7 @@ pub struct TransactionConsumer {
     records_max: usize,
     /// Assigned and revoked partitions, to be answered when the batch is processed.
     rebalances: Vec<Rebalance>,
-    held: BTreeMap<TopicPartition, Position>,
+    held: Positions,
     /// Some position may be ahead of what is committed.
     is_ahead: bool,
     is_commit_under_way: bool,
@@ -237,7 +159,7 @@ impl TransactionConsumer {
             batch: VecDeque::new(),
             records_max: config.max_poll_records.max(1) as usize,
             rebalances: Vec::new(),
-            held: BTreeMap::new(),
+            held: Positions::default(),
             is_ahead: false,
             is_commit_under_way: false,
             commit_failed_at: None,
@@ -266,15 +188,12 @@ impl TransactionConsumer {
                 for (topic, partition) in list {
                     let part = TopicPartition {
                         topic: self.native.add_topic(topic)?,
-                        partition: partition.0.cast_signed(),
+                        // A number beyond Kafka's is reported as no partition of the topic.
+                        partition: i32::try_from(partition.0).unwrap_or(i32::MAX),
                     };
-                    self.held.insert(part, Position::default());
+                    self.held.hold(part);
                 }
-                let parts: Vec<_> = self
-                    .held
-                    .keys()
-                    .map(|part| (*part, GROUPS_POSITION))
-                    .collect();
+                let parts = from_groups_position(&self.held.parts());
                 self.native.assign(&parts)
             }
         }
@@ -306,7 +225,7 @@ impl TransactionConsumer {
     ) -> Result<(), ConsumeError<E>> {
         self.stop.bell.attach();
         let ended = self.run(&mut handler);
-        let all: Vec<TopicPartition> = self.held.keys().copied().collect();
+        let all = self.held.parts();
         match (ended, self.commit_now(&all)) {
             (Ok(()), committed) => committed.map_err(ConsumeError::Commit),
             (Err(error), Ok(())) => Err(error),
@@ -329,7 +248,7 @@ impl TransactionConsumer {
         &mut self,
         handler: &mut impl FnMut(&TransactionRef<'_>, &Place<'_>) -> Result<(), E>,
     ) -> Result<(), ConsumeError<E>> {
-        while !self.stop.is_asked.swap(false, Ordering::Acquire) {
+        while !self.stop.take() {
             if !self.batch.is_empty() {
                 self.process_one(handler)?;
                 continue;
@@ -390,10 +309,8 @@ impl TransactionConsumer {
                 }
             }
         }
-        if let Some(position) = self.held.get_mut(&part) {
-            position.next = Some(offset.plus(1));
-            self.is_ahead = true;
-        }
+        self.held.processed(part, offset);
+        self.is_ahead = true;
         self.batch.pop_front();
         Ok(())
     }
@@ -420,34 +337,24 @@ impl TransactionConsumer {
                 ConsumerEvent::Lost(parts) => lost.extend(parts),
                 ConsumerEvent::Committed { parts, result } => {
                     if result.is_ok() {
-                        for (part, offset) in parts {
-                            if let Some(position) = held.get_mut(&part) {
-                                position.committed = position.committed.max(Some(offset));
-                            }
-                        }
+                        held.committed(&parts);
                     }
                     committed = Some(result);
                 }
             });
-        match committed {
-            None => {}
-            Some(Ok(())) => self.is_commit_under_way = false,
-            Some(Err(error)) => {
-                self.is_commit_under_way = false;
-                self.is_ahead = true;
-                self.commit_failed_at = Some(Instant::now());
+        if let Some(result) = committed {
+            self.is_commit_under_way = false;
+            if let Err(error) = result {
+                self.commit_later();
                 on_error(error);
             }
-        }
-        if let Some(error) = fatal {
-            return Err(error);
         }
         if !lost.is_empty() {
             // Others may be processing these already.
             self.batch.retain(|message| !lost.contains(&message.part()));
             self.give_away(&lost)?;
         }
-        Ok(count)
+        fatal.map_or(Ok(count), Err)
     }
 
     /// Answers the group. The batch is processed, so that positions are final.
@@ -455,10 +362,9 @@ impl TransactionConsumer {
         for rebalance in std::mem::take(&mut self.rebalances) {
             match rebalance {
                 Rebalance::Assigned(parts) => {
-                    let from: Vec<_> = parts.iter().map(|part| (*part, GROUPS_POSITION)).collect();
-                    self.native.incremental_assign(&from)?;
-                    self.held
-                        .extend(parts.into_iter().map(|part| (part, Position::default())));
+                    self.native
+                        .incremental_assign(&from_groups_position(&parts))?;
+                    parts.into_iter().for_each(|part| self.held.hold(part));
                 }
                 Rebalance::Revoked(parts) => {
                     if let Err(error) = self.commit_now(&parts) {
@@ -473,21 +379,8 @@ impl TransactionConsumer {
     }
 
     fn give_away(&mut self, parts: &[TopicPartition]) -> Result<(), KafkaError> {
-        for part in parts {
-            self.held.remove(part);
-        }
+        parts.iter().for_each(|part| self.held.release(*part));
         self.native.incremental_unassign(parts)
-    }
-
-    /// Positions of `parts` that the group is not known to have.
-    fn ahead(&self, parts: impl Iterator<Item = TopicPartition>) -> Vec<(TopicPartition, Offset)> {
-        parts
-            .filter_map(|part| {
-                let position = self.held.get(&part)?;
-                let next = position.next?;
-                (position.committed < Some(next)).then_some((part, next))
-            })
-            .collect()
     }
 
     /// Starts a commit of all positions, unless one is under way: so they are as frequent as the
@@ -496,26 +389,34 @@ impl TransactionConsumer {
         if !self.is_ahead || self.is_commit_under_way {
             return Ok(());
         }
-        if self
-            .commit_failed_at
-            .is_some_and(|at| at.elapsed() < LOOK_AFTER)
-        {
+        let is_too_soon = |at: Instant| at.elapsed() < LOOK_AFTER;
+        if self.commit_failed_at.is_some_and(is_too_soon) {
             return Ok(());
         }
         self.commit_failed_at = None;
         self.is_ahead = false;
-        let parts = self.ahead(self.held.keys().copied());
+        let parts = self.held.ahead(&self.held.parts());
         if parts.is_empty() {
             return Ok(());
         }
-        self.native.commit_async(&parts)?;
-        self.is_commit_under_way = true;
+        match self.native.commit_async(&parts) {
+            Ok(()) => self.is_commit_under_way = true,
+            Err(error) => match error.class() {
+                ErrorClass::Fatal => return Err(error),
+                ErrorClass::Retry | ErrorClass::AbortTransaction => self.commit_later(),
+            },
+        }
         Ok(())
+    }
+
+    fn commit_later(&mut self) {
+        self.is_ahead = true;
+        self.commit_failed_at = Some(Instant::now());
     }
 
     /// Commits the positions of `parts` and waits.
     fn commit_now(&mut self, parts: &[TopicPartition]) -> Result<(), KafkaError> {
-        let ahead = self.ahead(parts.iter().copied());
+        let ahead = self.held.ahead(parts);
         if ahead.is_empty() {
             return Ok(());
         }
@@ -527,11 +428,7 @@ impl TransactionConsumer {
             })
             .collect();
         self.native.control().commit(&list, COMMIT_WAIT)?;
-        for (part, next) in ahead {
-            if let Some(position) = self.held.get_mut(&part) {
-                position.committed = Some(next);
-            }
-        }
+        self.held.committed(&ahead);
         Ok(())
     }
 }

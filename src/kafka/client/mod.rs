@@ -18,17 +18,19 @@
 
 mod bell;
 mod consumer;
+mod exchange;
 mod options;
 mod polled;
+mod positions;
 mod producer;
+mod records;
 mod shards;
 mod slots;
 
 pub use crate::kafka::native::Persisted;
-pub use consumer::{
-    ConsumeError, Malformed, OnMalformed, Partitions, Place, StopHandle, TransactionConsumer,
-};
+pub use consumer::{StopHandle, TransactionConsumer};
 pub use options::{ClientOptions, ConnectError};
 pub use polled::{PolledProducer, Report, SendError, TrySendError};
 pub use producer::{Delivery, FlushTimeout, TransactionProducer};
+pub use records::{ConsumeError, Malformed, OnMalformed, Partitions, Place};
 pub use shards::{ShardTopic, ShardTopics, ShardTopicsError};
