@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
 
 use super::client::Client;
-use super::error::{KafkaError, code1, code2, code3, code6, text_of};
+use super::error::{KafkaError, code0, code1, code2, code3, code5, code6};
 use super::list::{List, entries_of, first_error};
 use crate::ids::Offset;
 
@@ -130,75 +130,99 @@ impl ClientControl {
         Ok((Offset(low), Offset(high)))
     }
 
-    /// How many partitions the topic has; none if there is no such topic, which is not created.
+    /// How many partitions the topic has; none if there is no such topic. It is not created where
+    /// the client has `allow.auto.create.topics` off, as all of ours have.
     pub fn partitions(&self, topic: &str, timeout: Duration) -> Result<Option<u32>, KafkaError> {
         let name = c_name(topic)?;
-        let question = Question::new(&self.client, Api::Topics, timeout)?;
-        let mut names = [name.as_ptr()];
-        // SAFETY: client, options and queue are live; the collection is copied from one name and
-        // freed after the call, which copies it.
-        unsafe {
-            let topics = rd::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), 1);
-            rd::rd_kafka_DescribeTopics(
-                self.client.as_ptr(),
-                topics,
-                question.options.as_ptr(),
-                question.queue.as_ptr(),
-            );
-            rd::rd_kafka_TopicCollection_destroy(topics);
+        // SAFETY: the client is live, the name ends with a zero and is copied.
+        let handle =
+            unsafe { rd::rd_kafka_topic_new(self.client.as_ptr(), name.as_ptr(), null_mut()) };
+        if handle.is_null() {
+            // SAFETY: reads a number of this thread.
+            return Err(KafkaError::from_code(unsafe {
+                code0(rd::rd_kafka_last_error)()
+            }));
         }
-        let answer = question.answer(timeout)?;
-        let mut count = 0;
-        // SAFETY: the event is live until `answer` goes, and its result and what that lists are
-        // parts of it. Each is null-checked, and a list has the number of entries stated.
-        unsafe {
-            let result = rd::rd_kafka_event_DescribeTopics_result(answer.0.as_ptr());
-            let list = if result.is_null() {
-                null_mut()
-            } else {
-                rd::rd_kafka_DescribeTopics_result_topics(result, &mut count)
-            };
-            if list.is_null() || count == 0 {
-                return Ok(None);
-            }
-            let description = *list;
-            let error = rd::rd_kafka_TopicDescription_error(description);
-            let code = if error.is_null() {
-                0
-            } else {
-                code1(rd::rd_kafka_error_code)(error)
-            };
-            if code == Code::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART as i32 {
-                return Ok(None);
-            }
-            KafkaError::check(code)?;
-            let mut partitions = 0;
-            rd::rd_kafka_TopicDescription_partitions(description, &mut partitions);
-            Ok(Some(u32::try_from(partitions).unwrap_or(u32::MAX)))
+        // SAFETY: the handle is live until it is given back below, and not used again then.
+        let metadata = unsafe {
+            let metadata = Metadata::ask(&self.client, handle, timeout);
+            rd::rd_kafka_topic_destroy(handle);
+            metadata?
+        };
+        let Some((code, partitions)) = metadata.first_topic() else {
+            return Ok(None);
+        };
+        if code == Code::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART as i32 {
+            return Ok(None);
         }
+        KafkaError::check(code)?;
+        Ok(Some(partitions))
     }
 
     /// How many brokers the cluster has: the probe that it answers.
     pub fn brokers(&self, timeout: Duration) -> Result<u32, KafkaError> {
-        let question = Question::new(&self.client, Api::Cluster, timeout)?;
-        // SAFETY: client, options and queue are live.
+        // SAFETY: null stands for no topic in particular.
+        let metadata = unsafe { Metadata::ask(&self.client, null_mut(), timeout)? };
+        Ok(metadata.brokers())
+    }
+}
+
+/// A broker's answer to a metadata request.
+struct Metadata(NonNull<rd::rd_kafka_metadata>);
+
+impl Metadata {
+    /// Asks whichever broker can be reached.
+    ///
+    /// # Safety
+    /// `topic` is null or a live topic of this client.
+    unsafe fn ask(
+        client: &Client,
+        topic: *mut rd::rd_kafka_topic_t,
+        timeout: Duration,
+    ) -> Result<Metadata, KafkaError> {
+        const TOPICS_OF_CLIENT: i32 = 0;
+        let mut answer = null();
+        // SAFETY: the client is live, the caller vouches for the topic, and the answer is ours.
+        let code = unsafe {
+            code5(rd::rd_kafka_metadata)(
+                client.as_ptr(),
+                TOPICS_OF_CLIENT,
+                topic,
+                &mut answer,
+                millis(timeout),
+            )
+        };
+        KafkaError::check(code)?;
+        let answer = NonNull::new(answer.cast_mut()).expect("success comes with an answer");
+        Ok(Metadata(answer))
+    }
+
+    fn brokers(&self) -> u32 {
+        // SAFETY: the answer is live and ours.
+        u32::try_from(unsafe { (*self.0.as_ptr()).broker_cnt }).unwrap_or(0)
+    }
+
+    /// The error code and number of partitions of the first topic.
+    fn first_topic(&self) -> Option<(i32, u32)> {
+        // SAFETY: the answer is live and ours, and `topics` has `topic_cnt` entries. The error is
+        // read as a number, since a broker's code may be none that the enum knows.
         unsafe {
-            rd::rd_kafka_DescribeCluster(
-                self.client.as_ptr(),
-                question.options.as_ptr(),
-                question.queue.as_ptr(),
-            );
-        }
-        let answer = question.answer(timeout)?;
-        let mut count = 0;
-        // SAFETY: the event is live until `answer` goes, and its result is a part of it.
-        unsafe {
-            let result = rd::rd_kafka_event_DescribeCluster_result(answer.0.as_ptr());
-            if !result.is_null() {
-                rd::rd_kafka_DescribeCluster_result_nodes(result, &mut count);
+            let answer = self.0.as_ptr();
+            if (*answer).topic_cnt < 1 {
+                return None;
             }
+            let topic = (*answer).topics;
+            let code = (&raw const (*topic).err).cast::<i32>().read();
+            let partitions = u32::try_from((*topic).partition_cnt).unwrap_or(0);
+            Some((code, partitions))
         }
-        Ok(u32::try_from(count).unwrap_or(u32::MAX))
+    }
+}
+
+impl Drop for Metadata {
+    fn drop(&mut self) {
+        // SAFETY: ours, and not used again.
+        unsafe { rd::rd_kafka_metadata_destroy(self.0.as_ptr()) };
     }
 }
 
@@ -252,7 +276,7 @@ impl ConsumerControl {
         // SAFETY: client, list and queue are live; the list is copied. Without a callback the
         // outcome comes as an event.
         let code = unsafe {
-            super::error::code5(rd::rd_kafka_commit_queue)(
+            code5(rd::rd_kafka_commit_queue)(
                 self.client.as_ptr(),
                 list.as_ptr(),
                 queue.as_ptr(),
@@ -394,70 +418,6 @@ impl Drop for Answer {
     fn drop(&mut self) {
         // SAFETY: the event is ours and not used again.
         unsafe { rd::rd_kafka_event_destroy(self.0.as_ptr()) };
-    }
-}
-
-/// What a [`Question`] asks for.
-#[derive(Clone, Copy)]
-enum Api {
-    Topics,
-    Cluster,
-}
-
-/// A request of librdkafka's admin API: it neither creates topics nor makes the client follow them.
-struct Question<'a> {
-    options: NonNull<rd::rd_kafka_AdminOptions_t>,
-    queue: Queue<'a>,
-}
-
-impl Question<'_> {
-    fn new(client: &Client, api: Api, timeout: Duration) -> Result<Question<'_>, KafkaError> {
-        let api = match api {
-            Api::Topics => rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS,
-            Api::Cluster => rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECLUSTER,
-        };
-        // SAFETY: the client is live.
-        let options = unsafe { rd::rd_kafka_AdminOptions_new(client.as_ptr(), api) };
-        let question = Question {
-            options: NonNull::new(options).expect("librdkafka knows this request"),
-            queue: Queue::new(client),
-        };
-        // SAFETY: the options are live; no text is asked for.
-        let code = unsafe {
-            super::error::code4(rd::rd_kafka_AdminOptions_set_request_timeout)(
-                question.options.as_ptr(),
-                millis(timeout),
-                null_mut(),
-                0,
-            )
-        };
-        KafkaError::check(code)?;
-        Ok(question)
-    }
-
-    fn answer(&self, timeout: Duration) -> Result<Answer, KafkaError> {
-        // librdkafka answers at its own timeout, which is the same; some time on top of it lets
-        // its error, which says more, come first.
-        let answer = self.queue.next(timeout + Duration::from_millis(500))?;
-        // SAFETY: the event is live; its text is copied.
-        let (code, text) = unsafe {
-            (
-                code1(rd::rd_kafka_event_error)(answer.0.as_ptr()),
-                text_of(rd::rd_kafka_event_error_string(answer.0.as_ptr())),
-            )
-        };
-        if code == 0 {
-            Ok(answer)
-        } else {
-            Err(KafkaError::new(code, text))
-        }
-    }
-}
-
-impl Drop for Question<'_> {
-    fn drop(&mut self) {
-        // SAFETY: ours, and not used again.
-        unsafe { rd::rd_kafka_AdminOptions_destroy(self.options.as_ptr()) };
     }
 }
 

@@ -282,7 +282,6 @@ returning_code! {
     code1(A);
     code2(A, B);
     code3(A, B, C);
-    code4(A, B, C, D);
     code5(A, B, C, D, E);
     code6(A, B, C, D, E, F);
 }
