@@ -35,6 +35,7 @@ pub mod transaction;
 pub mod wire;
 // Resources: each owns one kind of outside thing.
 pub mod cpu;
+pub mod kafka;
 pub mod log;
 pub mod mesh;
 // Planes.

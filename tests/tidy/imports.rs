@@ -37,6 +37,7 @@ const MODULES: &[(&str, May)] = &[
     ("transaction", Import(&[])),
     ("wire", Import(&["transaction"])),
     ("cpu", ImportRules),
+    ("kafka", ImportRules),
     ("log", ImportRules),
     ("mesh", ImportRules),
     (
@@ -69,7 +70,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("hdrhistogram", &["telemetry"]),
     ("indicatif", &["cli"]),
     ("mimalloc", &["main"]),
-    ("rdkafka", &[]),
+    ("rdkafka", &["kafka"]),
     ("signal_hook", &["control"]),
     ("toml", &["config"]),
 ];

@@ -1,0 +1,13 @@
+//! Kafka and Redpanda clusters, through librdkafka.
+//!
+//! Owns: the clients of one core and cluster, and the names of librdkafka's properties. Never
+//! does: create a client on a shard's core, print, sleep. Runs on: a core where it polls, a
+//! housekeeping thread where it creates or blocks.
+//!
+//! - [`native`]: the safe API over librdkafka. All unsafe code is in there.
+//! - [`properties`]: typed options to librdkafka's properties, and nothing else knows these names.
+//! - [`admin`]: topics that have to exist before a shard starts.
+
+pub mod admin;
+pub mod native;
+pub mod properties;
