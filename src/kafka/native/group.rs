@@ -97,20 +97,24 @@ pub(super) unsafe fn commit(
     queue: *mut rd::rd_kafka_queue_t,
     shared: *const Shared,
 ) -> Result<(), KafkaError> {
-    type Commit<Callback, R> = unsafe extern "C" fn(
+    type NativeCommit = unsafe extern "C" fn(
         *mut rd::rd_kafka_t,
         *const rd::rd_kafka_topic_partition_list_t,
         *mut rd::rd_kafka_queue_t,
-        Option<Callback>,
+        Option<NativeListCallback>,
         *mut c_void,
-    ) -> R;
+    ) -> Code;
+    type Commit = unsafe extern "C" fn(
+        *mut rd::rd_kafka_t,
+        *const rd::rd_kafka_topic_partition_list_t,
+        *mut rd::rd_kafka_queue_t,
+        Option<ListCallback>,
+        *mut c_void,
+    ) -> i32;
     // SAFETY: the types differ only in the `repr(i32)` enum, which is the callback's second
     // argument and the result, and in both places a number to us.
-    let commit_queue = unsafe {
-        std::mem::transmute::<Commit<NativeListCallback, Code>, Commit<ListCallback, i32>>(
-            rd::rd_kafka_commit_queue,
-        )
-    };
+    let commit_queue =
+        unsafe { std::mem::transmute::<NativeCommit, Commit>(rd::rd_kafka_commit_queue) };
     // SAFETY: the caller vouches for the pointers; the list is copied.
     let code = unsafe {
         commit_queue(
