@@ -1,10 +1,16 @@
 //! `corelane config`: exit codes, and that what it prints is what the clients of a cluster get.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use corelane::config::Config;
+use corelane::ids::CoreId;
+use corelane::kafka::properties::{
+    ClientSettings, Membership, ProducerRole, Property, consumer_properties, masked,
+    producer_properties,
+};
 use tempfile::TempDir;
 
 const CLUSTERS: &str = "
@@ -128,4 +134,70 @@ fn secrets_are_masked() {
         assert!(printed.contains("***"), "{printed}");
         assert!(printed.contains("alice"), "{printed}");
     }
+}
+
+/// What the property functions make of the settings, put together here by hand.
+fn expected(config: &Config, name: &str, memory_bytes: u64) -> [Vec<Property>; 3] {
+    let cluster = &config.clusters[name];
+    let settings = ClientSettings {
+        client_id: "corelane-all-0".to_owned(),
+        memory_bytes,
+        ..cluster.settings("", 1).expect("no file is read")
+    };
+    let transactional = ProducerRole::Transactional {
+        id: "corelane-all-0".to_owned(),
+        timeout_ms: 60_000,
+    };
+    let topics = config
+        .shards_on(name)
+        .map(|shard| shard.topic_name())
+        .collect();
+    [
+        producer_properties(&cluster.producer(), &settings, &ProducerRole::Plain),
+        producer_properties(&cluster.producer(), &settings, &transactional),
+        consumer_properties(&cluster.consumer(topics), &settings, Membership::Static),
+    ]
+    .map(|list| masked(&list.expect("no property is refused")))
+}
+
+#[test]
+fn the_properties_shown_are_those_that_the_clients_get() {
+    let place = place(CLUSTERS);
+    let config = Config::parse(CLUSTERS, "node.toml").expect("valid");
+    let printed = place.printed(&["--effective"]);
+    let json: serde_json::Value =
+        serde_json::from_str(&place.printed(&["--effective", "--json"])).expect("JSON");
+    for (name, has_transactions) in [("tokyo", true), ("osaka", false)] {
+        let [producer, transactional, consumer] = expected(&config, name, 32 << 20);
+        let shown = [
+            ("producer", producer, true),
+            ("transactional producer", transactional, has_transactions),
+            ("consumer", consumer, true),
+        ];
+        for (client, properties, is_there) in shown {
+            let properties: BTreeMap<String, String> = properties.into_iter().collect();
+            let mut lines = printed.lines();
+            let found = lines.any(|line| line == format!("# {name}: {client}"));
+            assert_eq!(found, is_there, "{name} {client}");
+            let section: Vec<&str> = lines.map_while(|line| line.strip_prefix("#   ")).collect();
+            let in_json = &json["clients"][name][client.replace(' ', "_")];
+            if is_there {
+                let expected: Vec<String> = properties
+                    .iter()
+                    .map(|(name, value)| format!("{name} = {value:?}"))
+                    .collect();
+                assert_eq!(section, expected, "{name} {client}");
+                assert_eq!(*in_json, serde_json::json!(properties), "{name} {client}");
+            } else {
+                assert!(in_json.is_null(), "{name} {client}");
+            }
+        }
+    }
+    let own = config
+        .client_properties("tokyo", &config.clusters["tokyo"], CoreId(3), 2)
+        .expect("no file is read");
+    let own: BTreeMap<String, String> = own.producer.into_iter().collect();
+    assert_eq!(own["client.id"], "corelane-all-3");
+    assert_eq!(own["sasl.password"], "hunter2");
+    assert_eq!(own["queue.buffering.max.kbytes"], "65536");
 }
