@@ -6,16 +6,17 @@
 use std::io;
 use std::path::Path;
 
-use super::clients::{
-    ClientSettings, ConsumerConfig, ProducerConfig, Sasl, SaslMechanism, Security, Tls,
-};
 use super::clusters::{
-    ClusterConfig, ConsumerKeys, EMBEDDED, Mechanism, MembershipMode, ProducerKeys, Profile,
+    ClusterConfig, ConsumerKeys, Delivery, EMBEDDED, MembershipMode, ProducerKeys, Profile,
     SaslConfig, TlsConfig,
 };
 use super::secret::Secret;
 use super::{Config, ShardConfig};
-use crate::ids::ShardId;
+use crate::ids::{CoreId, ShardId};
+use crate::kafka::properties::{
+    ClientSettings, ConsumerConfig, Membership, ProducerConfig, ProducerRole, Sasl, Security, Tls,
+    VerifyHostname,
+};
 
 /// What holds a node's shards. One node is either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +81,23 @@ impl Config {
             MembershipMode::Group => None,
         }
     }
+
+    /// The name under which brokers log the clients of a core.
+    pub fn client_id(&self, core: CoreId) -> String {
+        match self.membership_instance() {
+            Some(instance) => format!("corelane-{instance}-{core}"),
+            None => format!("corelane-{core}"),
+        }
+    }
+}
+
+impl From<MembershipMode> for Membership {
+    fn from(mode: MembershipMode) -> Membership {
+        match mode {
+            MembershipMode::Static => Membership::Static,
+            MembershipMode::Group => Membership::Group,
+        }
+    }
 }
 
 /// `0to3-7` for the shards 0, 1, 2, 3 and 7, in whatever order they are listed.
@@ -116,9 +134,10 @@ impl ClusterConfig {
     /// The settings of this cluster's producers.
     pub fn producer(&self) -> ProducerConfig {
         let mut config = match self.profile {
-            Profile::Latency => ProducerConfig::latency(self.brokers.clone()),
-            Profile::Throughput => ProducerConfig::throughput(self.brokers.clone()),
+            Profile::Latency => ProducerConfig::latency(),
+            Profile::Throughput => ProducerConfig::throughput(),
         };
+        config.brokers = self.brokers.clone();
         let ProducerKeys {
             batch_size,
             linger_ms,
@@ -143,11 +162,11 @@ impl ClusterConfig {
             max_poll_records,
             isolation_level,
         } = &self.consumer;
-        let mut config = match self.profile {
-            Profile::Latency => ConsumerConfig::latency(self.brokers.clone(), group_id, topics),
-            Profile::Throughput => {
-                ConsumerConfig::throughput(self.brokers.clone(), group_id, topics)
-            }
+        let mut config = ConsumerConfig {
+            brokers: self.brokers.clone(),
+            group_id: group_id.clone(),
+            topics,
+            ..ConsumerConfig::default()
         };
         set(&mut config.fetch_min_bytes, *fetch_min_bytes);
         set(&mut config.fetch_max_wait_ms, *fetch_max_wait_ms);
@@ -174,6 +193,19 @@ impl ClusterConfig {
         })
     }
 
+    /// The role of the producer that a core processes with, where processing is exactly once; its
+    /// `transactional.id` is the same for whoever takes the place `instance` over. Otherwise none:
+    /// outputs are then sent one by one.
+    pub fn transactional_role(&self, instance: &str, core: CoreId) -> Option<ProducerRole> {
+        match self.processing {
+            Delivery::AtLeastOnce => None,
+            Delivery::ExactlyOnce => Some(ProducerRole::Transactional {
+                id: format!("{}-{instance}-{core}", self.consumer.group_id),
+                timeout_ms: self.transaction.timeout_ms,
+            }),
+        }
+    }
+
     fn security(&self) -> io::Result<Security> {
         Ok(Security {
             tls: self.tls.as_ref().map(TlsConfig::resolve),
@@ -195,7 +227,11 @@ impl TlsConfig {
             certificate: self.certificate.clone(),
             key: self.key.clone(),
             key_password: self.key_password.as_ref().map(|it| it.reveal().to_owned()),
-            verify_hostname: self.verify_hostname,
+            verify_hostname: if self.verify_hostname {
+                VerifyHostname::Yes
+            } else {
+                VerifyHostname::No
+            },
         }
     }
 }
@@ -208,11 +244,7 @@ impl SaslConfig {
             (None, None) => String::new(),
         };
         Ok(Sasl {
-            mechanism: match self.mechanism {
-                Mechanism::Plain => SaslMechanism::Plain,
-                Mechanism::ScramSha256 => SaslMechanism::ScramSha256,
-                Mechanism::ScramSha512 => SaslMechanism::ScramSha512,
-            },
+            mechanism: self.mechanism,
             username: self.username.clone(),
             password,
         })

@@ -4,6 +4,7 @@ use std::fs;
 
 use super::*;
 use crate::ids::{Acks, ShardId};
+use crate::kafka::properties::{CompressionType, IsolationLevel};
 
 /// Two shards on two clusters, with room for more keys in each section. The line of the first key
 /// of a section is the line after its name.
@@ -455,11 +456,11 @@ fn extras_do_not_override_what_is_relied_on() {
         ),
         (
             tokyo("extra = { \"enable.idempotence\" = \"false\" }"),
-            "clusters.tokyo.extra.enable.idempotence: not to be changed: records must stay in order",
+            "clusters.tokyo.extra.enable.idempotence: not to be set here: it follows acks",
         ),
         (
             tokyo("extra = { \"transactional.id\" = \"x\" }"),
-            "it follows from membership.instance",
+            "clusters.tokyo.extra.transactional.id: not to be set here: ",
         ),
     ]);
     let config = tokyo("extra = { \"client.rack\" = \"a\" }").parsed();
