@@ -53,7 +53,11 @@ impl Member {
                     self.consumer.incremental_unassign(&parts).unwrap();
                     self.held.retain(|part| !parts.contains(part));
                 }
-                _ => panic!("partitions were lost"),
+                ConsumerEvent::Lost(_)
+                | ConsumerEvent::Message(_)
+                | ConsumerEvent::Error(_)
+                | ConsumerEvent::Partition(..)
+                | ConsumerEvent::Committed { .. } => panic!("partitions were lost"),
             }
         }
     }
