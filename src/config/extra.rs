@@ -1,13 +1,13 @@
 //! Which librdkafka properties users set by a key of a cluster, and so not under `extra`.
 //!
 //! Owns: that list, aliases included. Never does: what corelane relies on without a key
-//! ([`crate::kafka::properties`]); knowing all properties (librdkafka refuses those that it does not
-//! know when the client is made).
+//! ([`crate::kafka::properties`]); knowing all properties and their values (librdkafka is asked).
 
 use super::Config;
 use super::clusters::ClusterConfig;
 use super::error::ConfigError;
 use crate::ids::CoreId;
+use crate::kafka::native::ClientConf;
 
 /// A property and the key of a cluster that sets it.
 const KEYS: &[(&str, &str)] = &[
@@ -53,12 +53,20 @@ pub(super) fn extras_leave_alone_what_is_relied_on(
     name: &str,
     cluster: &ClusterConfig,
 ) -> Result<(), ConfigError> {
-    for property in cluster.extra.keys() {
+    for (property, value) in &cluster.extra {
         if let Some((_, key)) = KEYS.iter().find(|(known, _)| known == property) {
             return Err(ConfigError::key(
                 format!("clusters.{name}.extra.{property}"),
                 "corelane has a key for it",
                 format!("clusters.{name}.{key} instead"),
+            ));
+        }
+        let alone = [(property.clone(), value.reveal().to_owned())];
+        if let Err(error) = ClientConf::new(&alone) {
+            return Err(ConfigError::key(
+                format!("clusters.{name}.extra.{property}"),
+                format!("librdkafka refuses it: {}", error.text),
+                "",
             ));
         }
     }

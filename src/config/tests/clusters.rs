@@ -463,6 +463,16 @@ fn extras_do_not_override_what_is_relied_on() {
             "clusters.tokyo.extra.transactional.id: not to be set here: ",
         ),
     ]);
+    all_refused(vec![
+        (
+            tokyo("extra = { \"linger\" = \"7\" }"),
+            "clusters.tokyo.extra.linger: librdkafka refuses it: ",
+        ),
+        (
+            tokyo("extra = { \"socket.timeout.ms\" = \"-5\" }"),
+            "clusters.tokyo.extra.socket.timeout.ms: librdkafka refuses it: ",
+        ),
+    ]);
     let config = tokyo("extra = { \"client.rack\" = \"a\" }").parsed();
     let settings = config.clusters["tokyo"].settings("node", 1).expect("read");
     assert_eq!(settings.extra["client.rack"], "a");
