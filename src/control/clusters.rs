@@ -174,9 +174,14 @@ impl<'a> Clusters<'a> {
         let properties = config
             .client_properties(name, cluster, CoreId(core), count as u32)
             .map_err(|error| failed(name, error))?;
-        // What is read back at the start must not show what never held; the later entry wins.
+        // The later entry wins.
         let mut reader = properties.consumer.clone();
-        reader.push(("isolation.level".to_owned(), "read_committed".to_owned()));
+        let mut set = |name: &str, value: &str| reader.push((name.to_owned(), value.to_owned()));
+        // What is read back at the start must not show what never held.
+        set("isolation.level", "read_committed");
+        // The end of a partition is only told by an answer without records, which must not be
+        // held back in the hope of some.
+        set("fetch.wait.max.ms", "5");
         let bells = Arc::clone(&self.bells);
         let wake: Wake = Arc::new(move || {
             bells[usize::from(core)].ring();
