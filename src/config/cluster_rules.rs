@@ -8,7 +8,6 @@ use std::fs::File;
 use std::path::Path;
 
 use super::bounds::CLUSTER_NAME;
-use super::clients::IsolationLevel;
 use super::cluster_bounds::{BROKERS, GROUP_ID, every_number_is_in_range};
 use super::clusters::{ClusterConfig, Delivery, EMBEDDED, Failover, SaslConfig, TlsConfig};
 use super::extra::extras_leave_alone_what_is_relied_on;
@@ -16,6 +15,7 @@ use super::resolve::password_in;
 use super::validate::{differs, is_label};
 use super::{Config, ConfigError};
 use crate::ids::Acks;
+use crate::kafka::properties::IsolationLevel;
 
 /// Longest name of a consumer group in bytes.
 const GROUP_ID_BYTES_MAX: usize = 249;
@@ -30,7 +30,7 @@ pub(super) fn clusters_are_valid(config: &Config) -> Result<(), ConfigError> {
         section.the_group_is_named()?;
         section.tls_files_are_there()?;
         section.sasl_has_a_user_and_one_password()?;
-        extras_leave_alone_what_is_relied_on(name, cluster)?;
+        extras_leave_alone_what_is_relied_on(config, name, cluster)?;
         section.a_batch_is_sent_before_it_expires()?;
         section.acks_hold_what_receipts_promise(config)?;
         section.exactly_once_is_possible()?;

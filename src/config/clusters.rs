@@ -8,10 +8,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::clients::{CompressionType, IsolationLevel};
 use super::secret::{self, Extra, Secret};
 use super::{shards, text};
 use crate::ids::{Acks, ShardId};
+use crate::kafka::properties::{CompressionType, IsolationLevel, SaslMechanism};
 
 /// The name that stands for the log built in, so no cluster has it.
 pub const EMBEDDED: &str = "embedded";
@@ -22,7 +22,11 @@ pub const EMBEDDED: &str = "embedded";
 pub struct ClusterConfig {
     /// `host:port` of brokers to start from.
     pub brokers: Vec<String>,
-    /// Where defaults of the clients come from.
+    /// A file that lists them, in place of `brokers`; read when the configuration is, which leaves
+    /// it empty.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub brokers_file: Option<PathBuf>,
+    /// Where defaults of the producers come from.
     pub profile: Profile,
     /// What is promised about processing.
     pub processing: Delivery,
@@ -53,7 +57,7 @@ pub struct ClusterConfig {
     pub transaction: TransactionKeys,
 }
 
-/// Where defaults of a cluster's clients come from.
+/// Where defaults of a cluster's producers come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Profile {
@@ -111,7 +115,8 @@ pub struct TlsConfig {
 #[serde(deny_unknown_fields)]
 pub struct SaslConfig {
     /// The mechanism.
-    pub mechanism: Mechanism,
+    #[serde(with = "text")]
+    pub mechanism: SaslMechanism,
     /// The user.
     #[serde(default)]
     pub username: String,
@@ -121,20 +126,6 @@ pub struct SaslConfig {
     /// A file that holds the password; a line end after it is not part of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_file: Option<PathBuf>,
-}
-
-/// How a client proves who it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-pub enum Mechanism {
-    /// The password itself is sent.
-    #[serde(rename = "PLAIN")]
-    Plain,
-    /// A proof by SHA-256.
-    #[serde(rename = "SCRAM-SHA-256")]
-    ScramSha256,
-    /// A proof by SHA-512.
-    #[serde(rename = "SCRAM-SHA-512")]
-    ScramSha512,
 }
 
 /// Section `[clusters.NAME.producer]`: what is none comes from the profile.
@@ -155,7 +146,7 @@ pub struct ProducerKeys {
     pub timeout_ms: Option<u32>,
 }
 
-/// Section `[clusters.NAME.consumer]`: what is none comes from the profile.
+/// Section `[clusters.NAME.consumer]`: what is none has its default, whatever the profile.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ConsumerKeys {
@@ -212,6 +203,7 @@ impl Default for ClusterConfig {
     fn default() -> ClusterConfig {
         ClusterConfig {
             brokers: Vec::new(),
+            brokers_file: None,
             profile: Profile::Latency,
             processing: Delivery::ExactlyOnce,
             failover: Failover::Wait,

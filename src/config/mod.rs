@@ -6,7 +6,6 @@
 //! Runs on: the main thread, before the first core starts.
 
 mod bounds;
-mod clients;
 mod cluster_bounds;
 mod cluster_rules;
 mod clusters;
@@ -25,17 +24,14 @@ mod tests;
 mod text;
 mod validate;
 
-pub use clients::{
-    ClientSettings, CompressionType, ConsumerConfig, IsolationLevel, ProducerConfig, Sasl,
-    SaslMechanism, Security, Tls,
-};
 pub use clusters::{
-    ClusterConfig, ConsumerKeys, Delivery, EMBEDDED, Failover, Mechanism, MembershipConfig,
-    MembershipMode, ProducerKeys, Profile, SaslConfig, TlsConfig, TransactionKeys,
+    ClusterConfig, ConsumerKeys, Delivery, EMBEDDED, Failover, MembershipConfig, MembershipMode,
+    ProducerKeys, Profile, SaslConfig, TlsConfig, TransactionKeys,
 };
+pub use effective::ClientProperties;
 pub use error::{ConfigError, Place};
 pub use resolve::StorageKind;
-pub use secret::{Extra, MASK, Secret, is_secret};
+pub use secret::{Extra, MASK, Secret};
 pub use sections::{
     Config, DefaultShardConfig, GatewayConfig, Idle, LogConfig, NodeConfig, ProcessingConfig,
     ReadAt, TopicConfig, TransactionsConfig,
@@ -78,8 +74,11 @@ impl Config {
         file: &str,
         change: impl FnOnce(&mut Config),
     ) -> Result<Config, ConfigError> {
-        let parsed: Config =
+        let mut parsed: Config =
             toml::from_str(text).map_err(|error| error::from_toml(&error, text, file))?;
+        parsed
+            .read_brokers()
+            .map_err(|error| error.placed(text, file))?;
         let mut config = parsed.clone();
         change(&mut config);
         config.validate().map_err(|error| {

@@ -6,16 +6,17 @@
 use std::io;
 use std::path::Path;
 
-use super::clients::{
-    ClientSettings, ConsumerConfig, ProducerConfig, Sasl, SaslMechanism, Security, Tls,
-};
 use super::clusters::{
-    ClusterConfig, ConsumerKeys, EMBEDDED, Mechanism, MembershipMode, ProducerKeys, Profile,
+    ClusterConfig, ConsumerKeys, Delivery, EMBEDDED, MembershipMode, ProducerKeys, Profile,
     SaslConfig, TlsConfig,
 };
 use super::secret::Secret;
-use super::{Config, ShardConfig};
-use crate::ids::ShardId;
+use super::{Config, ConfigError, ShardConfig};
+use crate::ids::{CoreId, ShardId};
+use crate::kafka::properties::{
+    ClientSettings, ConsumerConfig, Membership, ProducerConfig, ProducerRole, Sasl, Security, Tls,
+    VerifyHostname,
+};
 
 /// What holds a node's shards. One node is either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,31 @@ pub enum StorageKind {
 }
 
 impl Config {
+    /// Fills `brokers` from the files that list them.
+    ///
+    /// # Errors
+    /// A file cannot be read, or a cluster has both.
+    pub(super) fn read_brokers(&mut self) -> Result<(), ConfigError> {
+        for (name, cluster) in &mut self.clusters {
+            let Some(file) = cluster.brokers_file.take() else {
+                continue;
+            };
+            let error = |problem: String| {
+                let key = format!("clusters.{name}.brokers_file");
+                ConfigError::key(key, problem, "a file that lists HOST:PORT, or brokers")
+            };
+            if !cluster.brokers.is_empty() {
+                return Err(error("brokers is given as well".to_owned()));
+            }
+            let text = std::fs::read_to_string(&file)
+                .map_err(|source| error(format!("{}: {source}", file.display())))?;
+            let listed = text.split([',', '\n', ' ']).map(str::trim);
+            let listed = listed.filter(|broker| !broker.is_empty());
+            cluster.brokers = listed.map(str::to_owned).collect();
+        }
+        Ok(())
+    }
+
     /// What holds this node's shards.
     pub fn storage(&self) -> StorageKind {
         if self.shards.iter().any(|shard| shard.cluster != EMBEDDED) {
@@ -80,6 +106,23 @@ impl Config {
             MembershipMode::Group => None,
         }
     }
+
+    /// The name under which brokers log the clients of a core.
+    pub fn client_id(&self, core: CoreId) -> String {
+        match self.membership_instance() {
+            Some(instance) => format!("corelane-{instance}-{core}"),
+            None => format!("corelane-{core}"),
+        }
+    }
+}
+
+impl From<MembershipMode> for Membership {
+    fn from(mode: MembershipMode) -> Membership {
+        match mode {
+            MembershipMode::Static => Membership::Static,
+            MembershipMode::Group => Membership::Group,
+        }
+    }
 }
 
 /// `0to3-7` for the shards 0, 1, 2, 3 and 7, in whatever order they are listed.
@@ -116,9 +159,10 @@ impl ClusterConfig {
     /// The settings of this cluster's producers.
     pub fn producer(&self) -> ProducerConfig {
         let mut config = match self.profile {
-            Profile::Latency => ProducerConfig::latency(self.brokers.clone()),
-            Profile::Throughput => ProducerConfig::throughput(self.brokers.clone()),
+            Profile::Latency => ProducerConfig::latency(),
+            Profile::Throughput => ProducerConfig::throughput(),
         };
+        config.brokers = self.brokers.clone();
         let ProducerKeys {
             batch_size,
             linger_ms,
@@ -143,11 +187,11 @@ impl ClusterConfig {
             max_poll_records,
             isolation_level,
         } = &self.consumer;
-        let mut config = match self.profile {
-            Profile::Latency => ConsumerConfig::latency(self.brokers.clone(), group_id, topics),
-            Profile::Throughput => {
-                ConsumerConfig::throughput(self.brokers.clone(), group_id, topics)
-            }
+        let mut config = ConsumerConfig {
+            brokers: self.brokers.clone(),
+            group_id: group_id.clone(),
+            topics,
+            ..ConsumerConfig::default()
         };
         set(&mut config.fetch_min_bytes, *fetch_min_bytes);
         set(&mut config.fetch_max_wait_ms, *fetch_max_wait_ms);
@@ -165,13 +209,28 @@ impl ClusterConfig {
         Ok(ClientSettings {
             client_id: client_id.to_owned(),
             security: self.security()?,
-            memory_bytes: self.memory_per_partition * u64::from(partitions.max(1)),
+            // A quarter each for the producer, the transactional producer, the consumer, and what
+            // the core has read ahead.
+            memory_bytes: self.memory_per_partition / 4 * u64::from(partitions.max(1)),
             extra: self
                 .extra
                 .iter()
                 .map(|(name, value)| (name.clone(), value.reveal().to_owned()))
                 .collect(),
         })
+    }
+
+    /// The role of the producer that a core processes with, where processing is exactly once; its
+    /// `transactional.id` is the same for whoever takes the place `instance` over. Otherwise none:
+    /// outputs are then sent one by one.
+    pub fn transactional_role(&self, instance: &str, core: CoreId) -> Option<ProducerRole> {
+        match self.processing {
+            Delivery::AtLeastOnce => None,
+            Delivery::ExactlyOnce => Some(ProducerRole::Transactional {
+                id: format!("{}-{instance}-{core}", self.consumer.group_id),
+                timeout_ms: self.transaction.timeout_ms,
+            }),
+        }
     }
 
     fn security(&self) -> io::Result<Security> {
@@ -195,7 +254,11 @@ impl TlsConfig {
             certificate: self.certificate.clone(),
             key: self.key.clone(),
             key_password: self.key_password.as_ref().map(|it| it.reveal().to_owned()),
-            verify_hostname: self.verify_hostname,
+            verify_hostname: if self.verify_hostname {
+                VerifyHostname::Yes
+            } else {
+                VerifyHostname::No
+            },
         }
     }
 }
@@ -208,11 +271,7 @@ impl SaslConfig {
             (None, None) => String::new(),
         };
         Ok(Sasl {
-            mechanism: match self.mechanism {
-                Mechanism::Plain => SaslMechanism::Plain,
-                Mechanism::ScramSha256 => SaslMechanism::ScramSha256,
-                Mechanism::ScramSha512 => SaslMechanism::ScramSha512,
-            },
+            mechanism: self.mechanism,
             username: self.username.clone(),
             password,
         })

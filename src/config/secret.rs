@@ -8,6 +8,8 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::kafka::properties::{Property, masked};
+
 /// What stands in place of a secret.
 pub const MASK: &str = "***";
 
@@ -68,27 +70,9 @@ pub(super) fn serialize_extra<S: Serializer>(
     extra: &Extra,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(extra.iter().map(|(name, value)| {
-        let shown = if is_secret(name) {
-            MASK
-        } else {
-            value.reveal()
-        };
-        (name, shown)
-    }))
-}
-
-/// Whether a librdkafka property may hold a secret. Rather one too many than one too few.
-pub fn is_secret(property: &str) -> bool {
-    [
-        "password",
-        "passphrase",
-        "secret",
-        "pem",
-        "token",
-        "oauthbearer.config",
-        "kinit.cmd",
-    ]
-    .iter()
-    .any(|part| property.contains(part))
+    let properties: Vec<Property> = extra
+        .iter()
+        .map(|(name, value)| (name.clone(), value.reveal().to_owned()))
+        .collect();
+    serializer.collect_map(masked(&properties))
 }

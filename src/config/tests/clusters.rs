@@ -4,6 +4,7 @@ use std::fs;
 
 use super::*;
 use crate::ids::{Acks, ShardId};
+use crate::kafka::properties::{CompressionType, IsolationLevel};
 
 /// Two shards on two clusters, with room for more keys in each section. The line of the first key
 /// of a section is the line after its name.
@@ -455,14 +456,44 @@ fn extras_do_not_override_what_is_relied_on() {
         ),
         (
             tokyo("extra = { \"enable.idempotence\" = \"false\" }"),
-            "clusters.tokyo.extra.enable.idempotence: not to be changed: records must stay in order",
+            "clusters.tokyo.extra.enable.idempotence: not to be set here: it follows acks",
         ),
         (
             tokyo("extra = { \"transactional.id\" = \"x\" }"),
-            "it follows from membership.instance",
+            "clusters.tokyo.extra.transactional.id: not to be set here: ",
+        ),
+    ]);
+    all_refused(vec![
+        (
+            tokyo("extra = { \"linger\" = \"7\" }"),
+            "clusters.tokyo.extra.linger: librdkafka refuses it: ",
+        ),
+        (
+            tokyo("extra = { \"socket.timeout.ms\" = \"-5\" }"),
+            "clusters.tokyo.extra.socket.timeout.ms: librdkafka refuses it: ",
         ),
     ]);
     let config = tokyo("extra = { \"client.rack\" = \"a\" }").parsed();
     let settings = config.clusters["tokyo"].settings("node", 1).expect("read");
     assert_eq!(settings.extra["client.rack"], "a");
+}
+
+#[test]
+fn brokers_may_come_from_a_file_which_is_named_where_it_cannot_be_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("brokers");
+    let listed = PLAIN.toml().replace(
+        "brokers = [\"10.0.0.1:9092\"]",
+        &format!("brokers_file = {:?}", file),
+    );
+    let error = refused(&listed);
+    assert!(error.contains("clusters.tokyo.brokers_file"), "{error}");
+    assert!(error.contains(&file.display().to_string()), "{error}");
+    fs::write(&file, "10.0.0.7:9092, 10.0.0.8:9092\n10.0.0.9:9092\n").expect("written");
+    let config = Config::parse(&listed, "node.toml").expect("valid");
+    let brokers = ["10.0.0.7:9092", "10.0.0.8:9092", "10.0.0.9:9092"];
+    assert_eq!(config.clusters["tokyo"].brokers, brokers);
+    let both = listed.replace("brokers_file", "brokers = [\"a:1\"]\nbrokers_file");
+    let error = refused(&both);
+    assert!(error.contains("brokers is given as well"), "{error}");
 }

@@ -332,6 +332,8 @@ impl TransactionConsumer {
             .poll(self.records_max, &mut |event| match event {
                 ConsumerEvent::Message(message) => batch.push_back(message),
                 ConsumerEvent::Error(error) | ConsumerEvent::Partition(_, error) => on_error(error),
+                // What comes next is waited for.
+                ConsumerEvent::End(..) => {}
                 ConsumerEvent::Assigned(parts) => rebalances.push(Rebalance::Assigned(parts)),
                 ConsumerEvent::Revoked(parts) => rebalances.push(Rebalance::Revoked(parts)),
                 ConsumerEvent::Lost(parts) => lost.extend(parts),

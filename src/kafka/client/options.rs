@@ -3,10 +3,9 @@
 //! Owns: the options both sides share, and why a client cannot be made. Never does: ask a broker.
 //! Runs on: the thread that connects.
 
-use rustix::thread::{CpuSet, sched_setaffinity};
-
 use crate::ids::CpuId;
 use crate::kafka::native::{ClientConf, KafkaError, Wake};
+use crate::kafka::placement;
 use crate::kafka::properties::{ClientSettings, ExtraError, Property};
 
 /// What a client is connected with besides its configuration. The default connects in plain text
@@ -84,15 +83,8 @@ impl ClientOptions {
 
     /// Lets this thread run where the client's threads may.
     pub(super) fn place_this_thread(&self) {
-        if self.cpus.is_empty() {
-            return;
-        }
-        let mut set = CpuSet::new();
-        for cpu in self.cpus.iter().filter(|cpu| cpu.index() < CpuSet::MAX_CPU) {
-            set.set(cpu.index());
-        }
-        if let Err(error) = sched_setaffinity(None, &set) {
-            tracing::error!(%error, "the thread of a producer could not be placed");
+        if !self.cpus.is_empty() {
+            placement::run_on(&self.cpus);
         }
     }
 }

@@ -20,25 +20,29 @@
 //! - Error codes are read as numbers. A broker may send a code that is newer than the bindings,
 //!   and a Rust enum that holds an unknown value is undefined behaviour.
 //!
-//! Foreign functions cannot run under Miri; what is pure ([`slab`], [`error`]'s classes) can. The
-//! rest is argued in `SAFETY` comments and tested against librdkafka's own mock cluster.
+//! Foreign functions cannot run under Miri; what is pure (the slab of values) can. The rest is
+//! argued in `SAFETY` comments and tested against librdkafka's own mock cluster.
 
 mod client;
 mod conf;
 mod consumer;
 mod control;
 mod error;
+mod event;
 mod group;
 mod list;
+mod membership;
 mod message;
 mod producer;
+mod record;
 mod slab;
 mod topics;
 
 pub use conf::{ClientConf, Wake};
 pub use consumer::{ConsumerEvent, NativeConsumer};
-pub use control::{ClientControl, ConsumerControl, GroupMetadata, TransactionControl};
+pub use control::{ClientControl, TransactionControl};
 pub use error::{ErrorClass, KafkaError};
+pub use membership::{ConsumerControl, GroupMetadata};
 pub use message::{Headers, Message};
 pub use producer::{NativeProducer, Persisted, ProducerEvent, SendError};
 pub use topics::{TopicPartition, TopicRef};
