@@ -209,7 +209,9 @@ impl ClusterConfig {
         Ok(ClientSettings {
             client_id: client_id.to_owned(),
             security: self.security()?,
-            memory_bytes: self.memory_per_partition * u64::from(partitions.max(1)),
+            // A quarter each for the producer, the transactional producer, the consumer, and what
+            // the core has read ahead.
+            memory_bytes: self.memory_per_partition / 4 * u64::from(partitions.max(1)),
             extra: self
                 .extra
                 .iter()
