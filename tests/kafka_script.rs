@@ -90,7 +90,8 @@ fn a_killed_leader_is_replaced_and_comes_back_with_its_data() {
     let second = kafka.leader_other_than(first, "moves", 0);
     produce(&kafka, "moves", "without");
     kafka.start(first);
-    // With the first one's copy: two of three are needed to write.
+    kafka.wait_in_sync("moves", 0, 3);
+    // From now on the first one's copy is needed: two of three have to write.
     kafka.kill(second);
     kafka.leader_other_than(second, "moves", 0);
     produce(&kafka, "moves", "after");

@@ -84,8 +84,9 @@ fn threads_of_clients_run_on_the_cpus_they_were_given() {
 /// librdkafka's threads of this process by id: name, and the CPUs they may run on.
 fn librdkafka_threads() -> BTreeMap<String, (String, String)> {
     let mut threads = BTreeMap::new();
-    for entry in fs::read_dir("/proc/self/task").unwrap() {
-        let id = entry.unwrap().file_name().into_string().unwrap();
+    for entry in fs::read_dir("/proc/self/task").expect("Linux has it") {
+        let id = entry.expect("a listing of threads does not fail");
+        let id = id.file_name().to_string_lossy().into_owned();
         // A thread may end meanwhile.
         let Ok(name) = fs::read_to_string(format!("/proc/self/task/{id}/comm")) else {
             continue;

@@ -25,10 +25,13 @@ const UNSAFE_FILES: &[&str] = &[
     "src/kafka/native/consumer.rs",
     "src/kafka/native/control.rs",
     "src/kafka/native/error.rs",
+    "src/kafka/native/event.rs",
     "src/kafka/native/group.rs",
     "src/kafka/native/list.rs",
+    "src/kafka/native/membership.rs",
     "src/kafka/native/message.rs",
     "src/kafka/native/producer.rs",
+    "src/kafka/native/record.rs",
     "src/kafka/native/topics.rs",
     "tests/hot_no_alloc.rs",
 ];

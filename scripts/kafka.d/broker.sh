@@ -79,12 +79,17 @@ broker_answers() {
     done
 }
 
+# show_log N: the end of a broker's log, without the places in Kafka's code.
+show_log() {
+    grep -v '^[[:space:]]*\(at \|\.\.\. \)' "$cluster/$1/log" | tail -n 20 >&2
+}
+
 # broker_await N IDS...: waits until broker N answers and knows brokers IDS.
 broker_await() {
     local n=$1 deadline=$((SECONDS + patience_seconds))
     until broker_answers "$@"; do
         if ! broker_pid "$n" >/dev/null; then
-            tail -n 20 "$cluster/$n/log" >&2
+            show_log "$n"
             echo "scripts/kafka: broker $n ended at its start; $cluster/$n/log has the rest" >&2
             return 1
         fi

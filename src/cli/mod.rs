@@ -3,6 +3,7 @@
 //! Owns: arguments, progress, results on standard output, errors on standard error, exit codes
 //! (0 fine, 1 failed, 2 wrong usage). Never does: the work itself. Runs on: the main thread.
 
+pub mod config;
 mod feed;
 pub mod input;
 pub mod log;
@@ -38,6 +39,8 @@ enum Command {
     Submit(submit::SubmitArgs),
     /// Look into a data directory; changes nothing
     Log(log::LogArgs),
+    /// Say whether a configuration is valid and what it comes to; connects to nothing
+    Config(config::ConfigArgs),
 }
 
 impl Cli {
@@ -49,6 +52,7 @@ impl Cli {
             Command::Serve(args) => serve::serve(args),
             Command::Submit(args) => submit::submit(args),
             Command::Log(args) => log::log(&args),
+            Command::Config(args) => config::config(&args),
         }
     }
 }

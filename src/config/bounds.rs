@@ -4,6 +4,7 @@
 //! does: rules that need two keys (those are in [`super::validate`]).
 
 use super::Config;
+use super::cluster_bounds;
 use super::error::ConfigError;
 use crate::limits::{
     CORES_MAX, FRAME_BYTES_MAX, PARTITIONS_MAX, PAYLOAD_BYTES_MAX, SEGMENT_BYTES_MAX,
@@ -161,6 +162,14 @@ const ALLOWED: &[(&str, &str)] = &[
     ("shards.name", SHARD_NAME),
     ("shards.latitude", "-90 to 90 degrees"),
     ("shards.longitude", "-180 to 180 degrees"),
+    ("shards.cluster", "\"embedded\", or the name of a cluster"),
+    ("shards.topic", SHARD_TOPIC),
+    ("shards.partitions", TOPIC_PARTITIONS),
+    ("shards.replication", REPLICATION),
+    ("topics.replication", REPLICATION),
+    ("membership.mode", "\"static\" or \"group\""),
+    ("membership.shards", "a list of ids of shards, each once"),
+    ("membership.instance", INSTANCE),
 ];
 
 pub(super) const SHARD_ID: &str = "0 to 65535";
@@ -169,6 +178,10 @@ pub(super) const TOPIC_NAME: &str =
     "1 to 200 of a-z A-Z 0-9 . _ -, not . or .., not starting with transactions-";
 pub(super) const TOPIC_PARTITIONS: &str = "0 to 65536 partitions";
 pub(super) const SHARD_NAME: &str = "1 to 64 of a-z 0-9 -";
+pub(super) const SHARD_TOPIC: &str = "1 to 200 of a-z A-Z 0-9 . _ -, not . or ..";
+pub(super) const REPLICATION: &str = "0 (the broker's default) to 32767";
+pub(super) const INSTANCE: &str = "1 to 64 of a-z 0-9 -";
+pub(super) const CLUSTER_NAME: &str = "1 to 64 of a-z 0-9 -, not \"embedded\"";
 
 const _: () = assert!(
     PARTITIONS_MAX == 65_536,
@@ -179,6 +192,12 @@ const _: () = assert!(
 /// then has to say it.
 pub(super) fn allowed(key: &str) -> String {
     let plain = without_indices(key);
+    if let Some((_, below)) = plain
+        .strip_prefix("clusters.")
+        .and_then(|rest| rest.split_once('.'))
+    {
+        return cluster_bounds::allowed(below);
+    }
     if let Some(bound) = BOUNDS.iter().find(|bound| bound.key == plain) {
         return sentence(bound);
     }

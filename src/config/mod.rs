@@ -6,15 +6,32 @@
 //! Runs on: the main thread, before the first core starts.
 
 mod bounds;
+mod cluster_bounds;
+mod cluster_rules;
+mod clusters;
+mod effective;
 mod error;
+mod extra;
 mod locate;
+mod placement_rules;
+mod resolve;
+mod secret;
 mod sections;
+mod shard_rules;
 mod shards;
 #[cfg(test)]
 mod tests;
+mod text;
 mod validate;
 
+pub use clusters::{
+    ClusterConfig, ConsumerKeys, Delivery, EMBEDDED, Failover, MembershipConfig, MembershipMode,
+    ProducerKeys, Profile, SaslConfig, TlsConfig, TransactionKeys,
+};
+pub use effective::ClientProperties;
 pub use error::{ConfigError, Place};
+pub use resolve::StorageKind;
+pub use secret::{Extra, MASK, Secret};
 pub use sections::{
     Config, DefaultShardConfig, GatewayConfig, Idle, LogConfig, NodeConfig, ProcessingConfig,
     ReadAt, TopicConfig, TransactionsConfig,

@@ -3,17 +3,20 @@
 //! Owns: names and defaults of the keys. Units, ranges and effects are documented where users
 //! read them, in `config/default.toml`, and enforced in [`super::bounds`] and [`super::validate`].
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Serialize};
 
+use super::clusters::{ClusterConfig, MembershipConfig};
 use super::shards::{self, ShardConfig};
+use super::text;
 use crate::ids::{Acks, ShardId};
 use crate::limits::PAYLOAD_BYTES_DEFAULT;
 
 /// The whole configuration of a node.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Cores and their loops.
@@ -26,6 +29,10 @@ pub struct Config {
     pub transactions: TransactionsConfig,
     /// How transactions are processed.
     pub processing: ProcessingConfig,
+    /// Kafka clusters by name.
+    pub clusters: BTreeMap<String, ClusterConfig>,
+    /// Which shards on clusters this node processes.
+    pub membership: MembershipConfig,
     /// Topics that handlers write to.
     pub topics: Vec<TopicConfig>,
     /// The geographic shards.
@@ -33,7 +40,7 @@ pub struct Config {
 }
 
 /// Section `[node]`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NodeConfig {
     /// Cores to run on; 0 = every CPU that the process may use.
@@ -53,7 +60,7 @@ pub struct NodeConfig {
 }
 
 /// What a core does when it has nothing to do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Idle {
     /// Spin for a while, then park until something arrives.
@@ -64,7 +71,7 @@ pub enum Idle {
 }
 
 /// Section `[gateway]`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GatewayConfig {
     /// Addresses to listen on.
@@ -80,7 +87,7 @@ pub struct GatewayConfig {
 }
 
 /// Section `[log]`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogConfig {
     /// The data directory.
@@ -102,7 +109,7 @@ pub struct LogConfig {
 }
 
 /// When a record may be read by a consumer; the words are defined at [`crate::log`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ReadAt {
     /// Once it is durable.
@@ -113,11 +120,11 @@ pub enum ReadAt {
 }
 
 /// Section `[transactions]`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TransactionsConfig {
     /// The promise of a receipt, where the submitter asks for none in particular.
-    #[serde(deserialize_with = "acks")]
+    #[serde(with = "text")]
     pub acks: Acks,
     /// Longest payload in bytes.
     pub payload_bytes_max: u32,
@@ -128,22 +135,23 @@ pub struct TransactionsConfig {
     /// Milliseconds that a transaction id is remembered; 0 = no bound.
     pub duplicate_window_ms: u64,
     /// The shard that takes what is far from every shard.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub default_shard: Option<DefaultShardConfig>,
 }
 
 /// Section `[transactions.default_shard]`.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct DefaultShardConfig {
     /// The shard.
-    #[serde(deserialize_with = "shards::shard_id")]
+    #[serde(with = "shards::id")]
     pub shard: ShardId,
     /// Kilometres from the nearest shard beyond which this one is taken instead.
     pub beyond_km: f64,
 }
 
 /// Section `[processing]`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProcessingConfig {
     /// Transactions whose outputs and position are committed together, at the most.
@@ -153,14 +161,17 @@ pub struct ProcessingConfig {
 }
 
 /// One `[[topics]]` entry: a topic that handlers write to.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct TopicConfig {
     /// Its name.
     pub name: String,
-    /// Its partitions; 0 = one per stripe.
+    /// Its partitions; 0 = one per stripe, on clusters the broker's default.
     #[serde(default)]
     pub partitions: u32,
+    /// Copies of each partition on a cluster; 0 = the broker's default.
+    #[serde(default)]
+    pub replication: u16,
 }
 
 impl Default for Config {
@@ -171,6 +182,8 @@ impl Default for Config {
             log: LogConfig::default(),
             transactions: TransactionsConfig::default(),
             processing: ProcessingConfig::default(),
+            clusters: BTreeMap::new(),
+            membership: MembershipConfig::default(),
             topics: Vec::new(),
             shards: shards::default_table(),
         }
@@ -238,9 +251,4 @@ impl Default for ProcessingConfig {
             retry_backoff_ms: 10,
         }
     }
-}
-
-fn acks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Acks, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    text.parse().map_err(serde::de::Error::custom)
 }

@@ -2,17 +2,18 @@
 //!
 //! Owns: the default shards. Never does: distances (that is [`crate::geo`]).
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Serialize};
 
+use super::clusters::EMBEDDED;
 use crate::ids::ShardId;
 use crate::location::{GeoLocation, LocationError};
 
 /// One `[[shards]]` entry.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ShardConfig {
     /// Its number; ties of distance go to the lowest.
-    #[serde(deserialize_with = "shard_id")]
+    #[serde(with = "id")]
     pub id: ShardId,
     /// Its name, as its topic `transactions-{name}` carries it.
     pub name: String,
@@ -20,6 +21,22 @@ pub struct ShardConfig {
     pub latitude: f64,
     /// Degrees east.
     pub longitude: f64,
+    /// The cluster that holds it, or `embedded`.
+    #[serde(default = "embedded")]
+    pub cluster: String,
+    /// Its topic; none = `transactions-{name}`.
+    #[serde(default)]
+    pub topic: Option<String>,
+    /// Partitions of its topic; 0 = `transactions.partitions`.
+    #[serde(default)]
+    pub partitions: u32,
+    /// Copies of each partition; 0 = the broker's default.
+    #[serde(default)]
+    pub replication: u16,
+}
+
+fn embedded() -> String {
+    EMBEDDED.to_owned()
 }
 
 impl ShardConfig {
@@ -32,8 +49,42 @@ impl ShardConfig {
     }
 }
 
-pub(super) fn shard_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ShardId, D::Error> {
-    u16::deserialize(deserializer).map(ShardId)
+/// The id of a shard in the file: a number.
+pub(super) mod id {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::ShardId;
+
+    pub(crate) fn serialize<S: Serializer>(id: &ShardId, serializer: S) -> Result<S::Ok, S::Error> {
+        id.0.serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<ShardId, D::Error> {
+        u16::deserialize(deserializer).map(ShardId)
+    }
+}
+
+/// A list of ids of shards in the file.
+pub(super) mod ids {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::ShardId;
+
+    pub(crate) fn serialize<S: Serializer>(
+        ids: &[ShardId],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(ids.iter().map(|id| id.0))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<ShardId>, D::Error> {
+        let ids: Vec<u16> = Vec::deserialize(deserializer)?;
+        Ok(ids.into_iter().map(ShardId).collect())
+    }
 }
 
 /// Eight metropolitan regions that together are near most of the world's population.
@@ -54,6 +105,10 @@ pub(super) fn default_table() -> Vec<ShardConfig> {
         name: name.to_owned(),
         latitude,
         longitude,
+        cluster: embedded(),
+        topic: None,
+        partitions: 0,
+        replication: 0,
     })
     .collect()
 }

@@ -5,6 +5,10 @@ use std::path::Path;
 
 use super::*;
 
+mod clusters;
+mod effective;
+mod placement;
+
 const SHIPPED: &str = include_str!("../../config/default.toml");
 
 /// The error of `text` as users see it.
@@ -35,8 +39,15 @@ fn every_key_is_in_the_shipped_file() {
         ("[transactions]", 6),
         ("[transactions.default_shard]", 2),
         ("[processing]", 2),
-        ("[[topics]]", 2),
-        ("[[shards]]", 4),
+        ("[clusters.tokyo]", 14),
+        ("[clusters.tokyo.tls]", 5),
+        ("[clusters.tokyo.sasl]", 4),
+        ("[clusters.tokyo.producer]", 5),
+        ("[clusters.tokyo.consumer]", 5),
+        ("[clusters.tokyo.transaction]", 3),
+        ("[membership]", 3),
+        ("[[topics]]", 3),
+        ("[[shards]]", 8),
     ];
     for (section, keys) in sections {
         let error = refused(&format!("{section}\nnonsense = 1\n"));
@@ -48,13 +59,15 @@ fn every_key_is_in_the_shipped_file() {
             .collect();
         assert_eq!(known.len(), keys, "{section}: {error}");
         for key in known {
-            let in_section = SHIPPED
-                .split(section)
-                .nth(1)
-                .unwrap_or_else(|| panic!("{section} is not in the file"));
-            let is_there = in_section.lines().any(|line| {
-                let line = line.trim_start_matches("# ");
-                line.starts_with(&format!("{key} = ")) || line == format!("[transactions.{key}]")
+            let mut in_section = SHIPPED
+                .lines()
+                .map(|line| line.trim_start_matches("# "))
+                .skip_while(|line| *line != section);
+            assert!(in_section.next().is_some(), "{section} is not in the file");
+            let table = format!(".{key}]");
+            let is_there = in_section.any(|line| {
+                line.starts_with(&format!("{key} = "))
+                    || (line.starts_with('[') && line.ends_with(&table))
             });
             assert!(is_there, "{section} {key} is not in the file");
         }
@@ -71,9 +84,35 @@ fn the_commented_examples_of_the_shipped_file_are_valid() {
         })
         .map(|line| format!("{line}\n"))
         .collect();
-    let config = Config::parse(&uncommented, "default.toml").expect("the examples are valid");
+    // Of the shards only the first stays, as the example puts that one on a cluster.
+    let (rest, _) = uncommented
+        .split_once("[[shards]]\nid = 1\n")
+        .expect("a second shard");
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    for file in ["ca.pem", "node.pem", "node.key", "password"] {
+        fs::write(directory.path().join(file), "x").expect("written");
+    }
+    let files = format!("{}/", directory.path().display());
+    let text = rest
+        .replace("\"tls/", &format!("\"{files}"))
+        .replace("\nshard = 3\n", "\nshard = 0\n");
+    let config = Config::parse(&text, "default.toml").expect("the examples are valid");
     assert_eq!(config.topics.len(), 1);
     assert!(config.transactions.default_shard.is_some());
+    // What the examples show as values of a cluster's keys are their defaults.
+    let shown = &config.clusters["tokyo"];
+    let mut plain = ClusterConfig {
+        brokers: shown.brokers.clone(),
+        extra: shown.extra.clone(),
+        tls: shown.tls.clone(),
+        sasl: shown.sasl.clone(),
+        ..ClusterConfig::default()
+    };
+    assert_eq!(shown.producer(), plain.producer());
+    assert_eq!(shown.consumer(Vec::new()), plain.consumer(Vec::new()));
+    plain.producer = shown.producer.clone();
+    plain.consumer = shown.consumer.clone();
+    assert_eq!(*shown, plain);
 }
 
 fn is_assignment(line: &str) -> bool {

@@ -5,20 +5,19 @@
 
 use std::collections::BTreeMap;
 
-use super::bounds::{
-    KILOMETRES, SHARD_NAME, TOPIC_NAME, TOPIC_PARTITIONS, every_number_is_in_range,
-};
+use super::bounds::{TOPIC_NAME, TOPIC_PARTITIONS, every_number_is_in_range};
+use super::cluster_rules::clusters_are_valid;
+use super::placement_rules::placement_is_valid;
+use super::resolve::StorageKind;
+use super::shard_rules::shards_are_valid;
 use super::{Config, ConfigError, TopicConfig};
-use crate::limits::{BLOCK_BYTES, PARTITIONS_MAX, SHARDS_MAX};
-use crate::location::LocationError;
+use crate::limits::{BLOCK_BYTES, PARTITIONS_MAX};
 
-/// Half of the Earth's circumference, rounded up: no two places are further apart.
-const DISTANCE_KM_MAX: f64 = 20_100.0;
+/// Longest name of a shard, a cluster or a place in bytes; `transactions-{name}.dlq` is then a Kafka
+/// topic name.
+const LABEL_BYTES_MAX: usize = 64;
 
-/// Longest name of a shard in bytes, so that `transactions-{name}.dlq` is a Kafka topic name.
-const SHARD_NAME_BYTES_MAX: usize = 64;
-
-/// Longest name of a topic in bytes; Kafka's own limit is 249.
+/// Longest name of a topic in bytes; Kafka's own limit is 249, with `.dlq` behind it.
 const TOPIC_NAME_BYTES_MAX: usize = 200;
 
 impl Config {
@@ -33,14 +32,11 @@ impl Config {
         the_directory_is_named(self)?;
         segments_are_whole_blocks(self)?;
         retention_keeps_two_segments(self)?;
-        shards_are_listed(self)?;
-        shard_ids_differ(self)?;
-        shard_names_are_valid_and_differ(self)?;
-        shards_are_on_the_earth(self)?;
-        the_default_shard_is_listed(self)?;
-        the_default_shard_has_a_distance(self)?;
+        shards_are_valid(self)?;
         topic_names_are_valid_and_differ(self)?;
         topic_partitions_are_in_range(self)?;
+        placement_is_valid(self)?;
+        clusters_are_valid(self)?;
         match self.log.stripes {
             0 => Ok(()),
             stripes => self.validate_layout(stripes),
@@ -48,11 +44,16 @@ impl Config {
     }
 
     /// Checks the partitions against the number of stripes; to be called once that is known, where
-    /// `log.stripes` leaves it to the cores or to the data directory.
+    /// `log.stripes` leaves it to the cores or to the data directory. On clusters there are no
+    /// stripes, so everything fits.
     ///
     /// # Errors
     /// The key whose number of partitions does not fit.
     pub fn validate_layout(&self, stripes: u16) -> Result<(), ConfigError> {
+        match self.storage() {
+            StorageKind::Embedded => {}
+            StorageKind::Clusters => return Ok(()),
+        }
         partitions_are_a_multiple_of_the_stripes(self, stripes)?;
         partitions_fit_one_directory(self, stripes)
     }
@@ -155,105 +156,12 @@ fn retention_keeps_two_segments(config: &Config) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn shards_are_listed(config: &Config) -> Result<(), ConfigError> {
-    let count = config.shards.len();
-    if !(1..=SHARDS_MAX).contains(&count) {
-        return Err(ConfigError::key(
-            "shards",
-            format!("{count} shards are listed"),
-            format!("1 to {SHARDS_MAX} shards"),
-        ));
-    }
-    Ok(())
-}
-
-fn shard_ids_differ(config: &Config) -> Result<(), ConfigError> {
-    let mut seen = BTreeMap::new();
-    for (index, shard) in config.shards.iter().enumerate() {
-        differs(&mut seen, shard.id, index, "shards", ".id")?;
-    }
-    Ok(())
-}
-
-fn shard_names_are_valid_and_differ(config: &Config) -> Result<(), ConfigError> {
-    let mut seen = BTreeMap::new();
-    for (index, shard) in config.shards.iter().enumerate() {
-        let name = shard.name.as_str();
-        let is_valid = (1..=SHARD_NAME_BYTES_MAX).contains(&name.len())
-            && name
-                .bytes()
-                .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
-        if !is_valid {
-            return Err(ConfigError::key(
-                format!("shards[{index}].name"),
-                format!("{name:?} is no name of a shard"),
-                SHARD_NAME,
-            ));
-        }
-        differs(&mut seen, name, index, "shards", ".name")?;
-    }
-    Ok(())
-}
-
-fn shards_are_on_the_earth(config: &Config) -> Result<(), ConfigError> {
-    for (index, shard) in config.shards.iter().enumerate() {
-        let (field, value) = match shard.location() {
-            Ok(_) => continue,
-            Err(LocationError::Latitude(value)) => ("latitude", value),
-            Err(LocationError::Longitude(value)) => ("longitude", value),
-        };
-        let key = format!("shards[{index}].{field}");
-        let allowed = super::bounds::allowed(&key);
-        return Err(ConfigError::key(
-            key,
-            format!("{value} is out of range"),
-            allowed,
-        ));
-    }
-    Ok(())
-}
-
-fn the_default_shard_is_listed(config: &Config) -> Result<(), ConfigError> {
-    let Some(default) = config.transactions.default_shard else {
-        return Ok(());
-    };
-    if config.shards.iter().any(|shard| shard.id == default.shard) {
-        return Ok(());
-    }
-    Err(ConfigError::key(
-        "transactions.default_shard.shard",
-        format!("no shard has the id {}", default.shard),
-        "the id of a listed shard",
-    ))
-}
-
-fn the_default_shard_has_a_distance(config: &Config) -> Result<(), ConfigError> {
-    let Some(default) = config.transactions.default_shard else {
-        return Ok(());
-    };
-    // A range check is false for NaN, so NaN is refused here as well.
-    if (0.0..=DISTANCE_KM_MAX).contains(&default.beyond_km) {
-        return Ok(());
-    }
-    Err(ConfigError::key(
-        "transactions.default_shard.beyond_km",
-        format!("{} is out of range", default.beyond_km),
-        KILOMETRES,
-    ))
-}
-
 fn topic_names_are_valid_and_differ(config: &Config) -> Result<(), ConfigError> {
     let mut seen = BTreeMap::new();
     for (index, topic) in config.topics.iter().enumerate() {
         let name = topic.name.as_str();
         // Names that start so belong to the shards' own topics.
-        let is_valid = (1..=TOPIC_NAME_BYTES_MAX).contains(&name.len())
-            && name
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
-            && !matches!(name, "." | "..")
-            && !name.starts_with("transactions-");
-        if !is_valid {
+        if !is_topic(name) || name.starts_with("transactions-") {
             return Err(ConfigError::key(
                 format!("topics[{index}].name"),
                 format!("{name:?} is no name of a topic"),
@@ -328,8 +236,25 @@ fn partitions_fit_one_directory(config: &Config, stripes: u16) -> Result<(), Con
     Ok(())
 }
 
+/// Whether a text may name a shard, a cluster or a place.
+pub(super) fn is_label(name: &str) -> bool {
+    (1..=LABEL_BYTES_MAX).contains(&name.len())
+        && name
+            .bytes()
+            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+}
+
+/// Whether a text may name a topic, by Kafka's rule.
+pub(super) fn is_topic(name: &str) -> bool {
+    (1..=TOPIC_NAME_BYTES_MAX).contains(&name.len())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+        && !matches!(name, "." | "..")
+}
+
 /// Notes `value` at `list[index]field`, or names the entry that has the same one.
-fn differs<T: Ord>(
+pub(super) fn differs<T: Ord>(
     seen: &mut BTreeMap<T, usize>,
     value: T,
     index: usize,

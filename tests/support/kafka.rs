@@ -22,6 +22,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::metadata::MetadataPartition;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 /// How long a cluster may take to do what a test asks for.
@@ -228,23 +229,45 @@ impl KafkaCluster {
     }
 
     fn wait_for_leader(&self, topic: &str, partition: i32, wanted: impl Fn(u8) -> bool) -> u8 {
+        self.wait_for_partition(topic, partition, |found| {
+            // Minus one where there is none.
+            u8::try_from(found.leader())
+                .ok()
+                .filter(|leader| wanted(*leader))
+        })
+    }
+
+    /// Waits until so many replicas of a partition are in sync, as after a broker came back.
+    pub fn wait_in_sync(&self, topic: &str, partition: i32, replicas: usize) {
+        self.wait_for_partition(topic, partition, |found| {
+            (found.isr().len() == replicas).then_some(())
+        });
+    }
+
+    /// Asks for a partition's state until `seen` gives something.
+    fn wait_for_partition<T>(
+        &self,
+        topic: &str,
+        partition: i32,
+        seen: impl Fn(&MetadataPartition) -> Option<T>,
+    ) -> T {
         let client: BaseConsumer = self.client_config().create().expect("a client");
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let leader = client
-                .fetch_metadata(Some(topic), Duration::from_secs(1))
-                .ok()
-                .and_then(|metadata| {
-                    let partitions = metadata.topics().first()?.partitions();
-                    let found = partitions.iter().find(|found| found.id() == partition)?;
-                    // Minus one where there is none.
-                    u8::try_from(found.leader()).ok()
-                });
-            match leader {
-                Some(leader) if wanted(leader) => return leader,
-                _ if Instant::now() > deadline => panic!("{topic}/{partition} has no such leader"),
-                _ => std::thread::sleep(Duration::from_millis(20)),
+            // Fails while the broker that was asked is going away.
+            let metadata = client.fetch_metadata(Some(topic), Duration::from_secs(1));
+            let result = metadata.ok().and_then(|metadata| {
+                let partitions = metadata.topics().first()?.partitions();
+                seen(partitions.iter().find(|found| found.id() == partition)?)
+            });
+            if let Some(result) = result {
+                return result;
             }
+            assert!(
+                Instant::now() < deadline,
+                "{topic}/{partition} does not become what the test waits for"
+            );
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 

@@ -52,7 +52,7 @@ const MODULES: &[(&str, May)] = &[
             "transaction",
         ]),
     ),
-    ("config", Import(&[])),
+    ("config", Import(&["kafka"])),
     ("client", ImportRules),
     // Nobody but cli and main sees control.
     ("control", ImportAllBut(&["cli"])),

@@ -83,7 +83,7 @@ impl ClientConf {
         }
     }
 
-    /// Lets every thread of the client run on these CPUs only. Numbers beyond what the kernel's
+    /// Lets every thread of the client run on these CPUs only: one or more. Numbers beyond what the kernel's
     /// mask holds are left out. Without this call threads inherit the mask of the thread that
     /// makes the client.
     pub fn place_threads(&mut self, cpus: &[CpuId]) {

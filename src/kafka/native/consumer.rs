@@ -13,10 +13,10 @@ use rdkafka::bindings as rd;
 
 use super::client::Client;
 use super::conf::{ClientConf, Kind};
-use super::control::ConsumerControl;
 use super::error::{KafkaError, code2, code5, text_of};
 use super::group::{self, Report};
 use super::list::{Entry, List};
+use super::membership::ConsumerControl;
 use super::message::Message;
 use super::topics::{TopicPartition, TopicRef, Topics};
 use crate::ids::Offset;

@@ -18,7 +18,9 @@ use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
 use super::client::Client;
 use super::conf::{ClientConf, Kind};
 use super::control::{ClientControl, TransactionControl};
-use super::error::{KafkaError, code0, code1, text_of};
+use super::error::{KafkaError, code0};
+use super::event::Event;
+use super::record::{NativeHeaders, Record};
 use super::slab::{Slab, Slot, UnderWay};
 use super::topics::{TopicRef, Topics};
 use crate::ids::{Offset, UnixMillis};
@@ -162,75 +164,21 @@ impl NativeProducer {
         headers: impl Iterator<Item = (&'a str, &'a [u8])>,
         token: u64,
     ) -> Result<(), SendError> {
-        let mut headers = headers.peekable();
-        let native_headers = if headers.peek().is_some() {
-            Some(NativeHeaders::new(headers)?)
-        } else {
-            None
-        };
+        let headers = NativeHeaders::new(headers);
         let slot = self.under_way.put(UnderWay { token, value: None });
-        let part = |vtype, u| rd::rd_kafka_vu_t { vtype, u };
-        let handle = self.topics.handle(topic);
-        let parts = [
-            part(
-                rd::rd_kafka_vtype_t::RD_KAFKA_VTYPE_RKT,
-                Part { rkt: handle },
-            ),
-            part(
-                rd::rd_kafka_vtype_t::RD_KAFKA_VTYPE_PARTITION,
-                Part { i32_: partition },
-            ),
-            part(
-                rd::rd_kafka_vtype_t::RD_KAFKA_VTYPE_VALUE,
-                Part { mem: memory(value) },
-            ),
-            part(
-                rd::rd_kafka_vtype_t::RD_KAFKA_VTYPE_KEY,
-                Part { mem: memory(key) },
-            ),
-            part(
-                rd::rd_kafka_vtype_t::RD_KAFKA_VTYPE_MSGFLAGS,
-                Part {
-                    i: rd::RD_KAFKA_MSG_F_COPY,
-                },
-            ),
-            part(
-                rd::rd_kafka_vtype_t::RD_KAFKA_VTYPE_OPAQUE,
-                Part {
-                    ptr: opaque_of(slot),
-                },
-            ),
-            part(
-                rd::rd_kafka_vtype_t::RD_KAFKA_VTYPE_HEADERS,
-                Part {
-                    headers: native_headers
-                        .as_ref()
-                        .map_or(null_mut(), |headers| headers.0.as_ptr()),
-                },
-            ),
-        ];
-        // Without headers the last part is left out.
-        let count = parts.len() - usize::from(native_headers.is_none());
-        // SAFETY: the topic is live, each part carries the member of the union that its type asks
-        // for, and the F_COPY flag makes librdkafka copy key and value before it returns.
-        let result = unsafe {
-            KafkaError::take(rd::rd_kafka_produceva(
-                self.client.as_ptr(),
-                parts.as_ptr(),
-                count,
-            ))
+        let record = Record {
+            topic: self.topics.handle(topic),
+            partition,
+            key,
+            value,
+            opaque: opaque_of(slot),
         };
-        match result {
-            Ok(()) => {
-                // The message owns them now.
-                std::mem::forget(native_headers);
-                Ok(())
-            }
-            Err(error) => {
-                self.under_way.take(slot);
-                Err(SendError::from_error(error))
-            }
-        }
+        // SAFETY: client and topic are live, and the topic is of this client.
+        let result = unsafe { record.produce(self.client.as_ptr(), headers) };
+        result.map_err(|error| {
+            self.under_way.take(slot);
+            SendError::from_error(error)
+        })
     }
 
     /// Hands up to `reports_max` events on and returns how many there were. Never waits.
@@ -349,15 +297,6 @@ impl Drop for NativeProducer {
     }
 }
 
-type Part = rd::rd_kafka_vu_s__bindgen_ty_1;
-
-fn memory(bytes: Option<&[u8]>) -> rd::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 {
-    rd::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 {
-        ptr: bytes.map_or(null_mut(), |bytes| bytes.as_ptr().cast_mut().cast()),
-        size: bytes.map_or(0, <[u8]>::len),
-    }
-}
-
 /// The number of a slot as the pointer librdkafka carries along; it is never followed.
 fn opaque_of(slot: Slot) -> *mut c_void {
     std::ptr::without_provenance_mut(slot.number())
@@ -383,89 +322,4 @@ fn last_send_error() -> SendError {
         return SendError::QueueFull;
     }
     SendError::from_error(KafkaError::from_code(code))
-}
-
-/// Headers that no message owns yet.
-struct NativeHeaders(NonNull<rd::rd_kafka_headers_t>);
-
-impl NativeHeaders {
-    fn new<'a>(
-        headers: impl Iterator<Item = (&'a str, &'a [u8])>,
-    ) -> Result<NativeHeaders, SendError> {
-        // SAFETY: any count is fine; librdkafka aborts rather than return null.
-        let raw = unsafe { rd::rd_kafka_headers_new(8) };
-        let list = NativeHeaders(NonNull::new(raw).expect("librdkafka aborts out of memory"));
-        for (name, value) in headers {
-            let name_length = isize::try_from(name.len()).expect("a slice fits isize");
-            let value_length = isize::try_from(value.len()).expect("a slice fits isize");
-            // SAFETY: the list is live and ours; both parts go with their lengths and are copied.
-            // It can only refuse a list that is read-only, which belongs to a message.
-            unsafe {
-                rd::rd_kafka_header_add(
-                    list.0.as_ptr(),
-                    name.as_ptr().cast(),
-                    name_length,
-                    value.as_ptr().cast(),
-                    value_length,
-                );
-            }
-        }
-        Ok(list)
-    }
-}
-
-impl Drop for NativeHeaders {
-    fn drop(&mut self) {
-        // SAFETY: no message took the list: it is forgotten then.
-        unsafe { rd::rd_kafka_headers_destroy(self.0.as_ptr()) };
-    }
-}
-
-/// Something librdkafka put on the client's queue. It must not outlive the client.
-struct Event(NonNull<rd::rd_kafka_event_t>);
-
-// SAFETY: an event taken from the queue belongs to its taker, on whatever thread that is.
-unsafe impl Send for Event {}
-
-impl Event {
-    fn next(client: &Client) -> Option<Event> {
-        // SAFETY: the queue lives as long as the client; a timeout of 0 does not wait.
-        NonNull::new(unsafe { rd::rd_kafka_queue_poll(client.queue(), 0) }).map(Event)
-    }
-
-    fn kind(&self) -> i32 {
-        // SAFETY: the event is live.
-        unsafe { rd::rd_kafka_event_type(self.0.as_ptr()) }
-    }
-
-    /// The next message of a delivery report; it lives as long as the event.
-    fn next_message(&self) -> Option<NonNull<rd::rd_kafka_message_t>> {
-        // SAFETY: the event is live. `&self` is enough: nothing else reads it meanwhile, since
-        // the event is not Sync.
-        let message = unsafe { rd::rd_kafka_event_message_next(self.0.as_ptr()) };
-        NonNull::new(message.cast_mut())
-    }
-
-    fn error(&self, client: &Client) -> KafkaError {
-        // SAFETY: the event is live; its text is copied.
-        let (code, is_fatal, text) = unsafe {
-            (
-                code1(rd::rd_kafka_event_error)(self.0.as_ptr()),
-                rd::rd_kafka_event_error_is_fatal(self.0.as_ptr()) != 0,
-                text_of(rd::rd_kafka_event_error_string(self.0.as_ptr())),
-            )
-        };
-        let error = KafkaError::new(code, text);
-        if is_fatal || code == Code::RD_KAFKA_RESP_ERR__FATAL as i32 {
-            return client.fatal_error().unwrap_or_else(|| error.made_fatal());
-        }
-        error
-    }
-}
-
-impl Drop for Event {
-    fn drop(&mut self) {
-        // SAFETY: the event is ours and not used again.
-        unsafe { rd::rd_kafka_event_destroy(self.0.as_ptr()) };
-    }
 }

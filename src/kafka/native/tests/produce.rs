@@ -28,7 +28,7 @@ fn every_record_is_reported_once_with_its_token_and_offset() {
                 assert_eq!(token, at as u64);
                 assert_eq!(offset, Offset(at as i64));
             }
-            other => panic!("{other:?}"),
+            other @ (ProducerEvent::Failed { .. } | ProducerEvent::Error(_)) => panic!("{other:?}"),
         }
     }
     assert_eq!(producer.outstanding(), 0);
@@ -49,7 +49,7 @@ fn a_poll_hands_on_no_more_than_its_bound_and_keeps_the_rest() {
         let before = tokens.len();
         let count = producer.poll(7, &mut |event| match event {
             ProducerEvent::Delivered { token, .. } => tokens.push(token),
-            other => panic!("{other:?}"),
+            other @ (ProducerEvent::Failed { .. } | ProducerEvent::Error(_)) => panic!("{other:?}"),
         });
         assert!(count <= 7);
         assert_eq!(tokens.len() - before, count);
@@ -258,7 +258,7 @@ fn a_fenced_producer_is_of_no_more_use_and_says_so() {
     let (_, refused) = producer.send(topic, 0, 0..0, value, 2).unwrap_err();
     match refused {
         SendError::State(error) => assert_eq!(error.class(), ErrorClass::Fatal, "{error}"),
-        other => panic!("{other}"),
+        other @ (SendError::QueueFull | SendError::TooLarge) => panic!("{other}"),
     }
 }
 
