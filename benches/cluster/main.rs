@@ -8,6 +8,8 @@
 //!   of its own `rdkafka_performance`.
 //! - `consume`: a full topic from start to end. Ours, in batches; one message at a time by
 //!   `BaseConsumer::poll` and by `rd_kafka_consumer_poll`.
+//! - `engine`: a node in this process whose shard lies on the cluster, from intake to the end of
+//!   processing, at a share of its saturation: `at_least_once`, and what `exactly_once` costs beside.
 //!
 //! Why it is fair: all contenders run the same librdkafka, built once, on the same properties, which
 //! are those of our profiles; the lingering `FutureProducer` differs in `linger.ms` alone. Clients
@@ -28,6 +30,7 @@
 
 mod bare;
 mod consume;
+mod engine;
 mod latency;
 #[path = "../support/machine.rs"]
 mod machine;
@@ -64,6 +67,7 @@ enum Part {
     ProduceLatency,
     ProduceThroughput,
     Consume,
+    Engine,
 }
 
 /// Clients of a Kafka cluster, ours beside others.
@@ -72,7 +76,7 @@ struct Arguments {
     /// Parts to run; all without
     #[arg(value_enum)]
     parts: Vec<Part>,
-    /// Rounds in which the contenders take turns
+    /// Rounds in which the contenders take turns, but in engine
     #[arg(long, value_name = "N")]
     rounds: Option<usize>,
     /// Bytes of a record's value
@@ -87,6 +91,18 @@ struct Arguments {
     /// Records of a round in produce-throughput and consume
     #[arg(long, value_name = "N")]
     records: Option<usize>,
+    /// Rounds in engine
+    #[arg(long, value_name = "N")]
+    engine_rounds: Option<usize>,
+    /// Seconds of an open loop in engine
+    #[arg(long, value_name = "N")]
+    engine_seconds: Option<f64>,
+    /// Transactions of a burst in engine
+    #[arg(long, value_name = "N")]
+    transactions: Option<usize>,
+    /// Share of saturation at which the open loop in engine runs
+    #[arg(long, value_name = "N")]
+    share: Option<f64>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -106,6 +122,10 @@ struct Scale {
     rate: u64,
     seconds: f64,
     records: usize,
+    engine_rounds: usize,
+    engine_seconds: f64,
+    transactions: usize,
+    share: f64,
 }
 
 const FULL: Scale = Scale {
@@ -114,6 +134,10 @@ const FULL: Scale = Scale {
     rate: 1_000,
     seconds: 3.0,
     records: 2_000_000,
+    engine_rounds: 3,
+    engine_seconds: 10.0,
+    transactions: 200_000,
+    share: 0.6,
 };
 
 const SMOKE: Scale = Scale {
@@ -122,6 +146,10 @@ const SMOKE: Scale = Scale {
     rate: 1_000,
     seconds: 0.1,
     records: 5_000,
+    engine_rounds: 1,
+    engine_seconds: 0.2,
+    transactions: 500,
+    share: 0.6,
 };
 
 impl Arguments {
@@ -132,6 +160,10 @@ impl Arguments {
             rate: self.rate.map_or(base.rate, NonZeroU64::get),
             seconds: self.seconds.unwrap_or(base.seconds),
             records: self.records.unwrap_or(base.records),
+            engine_rounds: self.engine_rounds.unwrap_or(base.engine_rounds),
+            engine_seconds: self.engine_seconds.unwrap_or(base.engine_seconds),
+            transactions: self.transactions.unwrap_or(base.transactions),
+            share: self.share.unwrap_or(base.share),
         }
     }
 
@@ -163,6 +195,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
             Part::ProduceLatency => latency::run(&place, &scale)?,
             Part::ProduceThroughput => throughput::run(&place, &scale)?,
             Part::Consume => consume::run(&place, &scale)?,
+            Part::Engine => engine::run(&place, &scale)?,
         };
         if !arguments.json {
             section.print();

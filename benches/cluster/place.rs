@@ -1,6 +1,7 @@
 //! Where the brokers are, and topics on them.
 
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use corelane::kafka::admin::{Create, TopicSpec, ensure_topic};
@@ -69,11 +70,20 @@ impl Place {
         }
     }
 
-    /// Makes a topic that is not there yet, of one replica; removed with what is returned.
+    /// Makes a topic that was never there, of one replica; removed with what is returned, and with
+    /// it all topics whose names begin with its name.
     pub fn topic(&self, hint: &str, partitions: u16) -> Result<Topic<'_>, Failure> {
-        let name = format!("corelane-bench-{}-{hint}", std::process::id());
+        // A topic of the same name may still be on its way out.
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("corelane-bench-{}-{number}-{hint}", std::process::id());
         match self {
-            Place::Mock(mock) => mock.create_topic(&name, partitions.into(), 1)?,
+            // It makes none by itself, so also those that a node makes for a shard.
+            Place::Mock(mock) => {
+                for name in ["", ".state", ".dlq"].map(|suffix| format!("{name}{suffix}")) {
+                    mock.create_topic(&name, partitions.into(), 1)?;
+                }
+            }
             Place::Given(_) | Place::Started(_) => {
                 let properties = admin_properties(&[self.brokers()], &ClientSettings::default())?;
                 let spec = TopicSpec {
@@ -100,8 +110,11 @@ impl Topic<'_> {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", self.place.brokers());
         let admin: AdminClient<DefaultClientContext> = config.create()?;
+        let all = admin.inner().fetch_metadata(None, PATIENCE)?;
+        let names = all.topics().iter().map(|topic| topic.name());
+        let ours: Vec<&str> = names.filter(|name| name.starts_with(&self.name)).collect();
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
-        for result in block_on(admin.delete_topics(&[&self.name], &options))? {
+        for result in block_on(admin.delete_topics(&ours, &options))? {
             result.map_err(|(_, error)| error.to_string())?;
         }
         Ok(())

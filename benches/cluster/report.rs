@@ -130,7 +130,7 @@ pub fn rate_ratio(of: &Rates, to: &Rates) -> f64 {
     )
 }
 
-fn median(mut figures: Vec<f64>) -> f64 {
+pub fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     let Some(last) = figures.len().checked_sub(1) else {
         return f64::NAN;

@@ -1,0 +1,287 @@
+//! Part `engine`: a node of this process whose shard lies on the cluster, from intake to the end of
+//! processing.
+//!
+//! First bursts, each transaction as soon as it is taken: what comes of them is saturation. Then an
+//! open loop at a share of that. Every burst and loop has a node and a topic of its own, and each
+//! transaction has to be processed once.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use corelane::clock;
+use corelane::config::Config;
+use corelane::control::{Node, NodeOptions, NodeReport};
+use corelane::engine::ledger::Ledger;
+use corelane::engine::message::Answer;
+use corelane::engine::submitter::{Entrance, Submitter};
+use corelane::frame::Correlation;
+use corelane::ids::{Acks, Nanos};
+use corelane::location::GeoLocation;
+use corelane::telemetry::{Counter, Stage, Summary};
+use corelane::transaction::{TransactionRef, codec};
+
+use crate::place::Place;
+use crate::report::{Bound, Check, LatencyRow, Rates, Section, median, rate_ratio};
+use crate::round::Pace;
+use crate::values::Values;
+use crate::{Failure, Scale, seconds, values};
+
+/// How long what was submitted may take to be processed.
+const DRAIN_MAX: Duration = Duration::from_secs(120);
+
+const PARTITIONS: u16 = 4;
+
+/// What is promised about processing, with its name in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Promise {
+    AtLeastOnce,
+    ExactlyOnce,
+}
+
+impl Promise {
+    const ALL: [Promise; 2] = [Promise::AtLeastOnce, Promise::ExactlyOnce];
+
+    fn name(self) -> &'static str {
+        match self {
+            Promise::AtLeastOnce => "at_least_once",
+            Promise::ExactlyOnce => "exactly_once",
+        }
+    }
+}
+
+/// A node of one core with one shard; every run has its own topic, group and place.
+fn config(brokers: &str, promise: Promise, topic: &str) -> Result<Config, Failure> {
+    let promise = promise.name();
+    let brokers: Vec<String> = brokers
+        .split(',')
+        .map(|broker| format!("'{broker}'"))
+        .collect();
+    let brokers = brokers.join(", ");
+    let text = format!(
+        "[node]
+         cores = 1
+         [gateway]
+         tcp = []
+         [clusters.bench]
+         brokers = [{brokers}]
+         profile = 'latency'
+         processing = '{promise}'
+         [clusters.bench.consumer]
+         group_id = '{topic}'
+         [[shards]]
+         id = 0
+         name = 'bench'
+         latitude = 35.6764
+         longitude = 139.65
+         cluster = 'bench'
+         topic = '{topic}'
+         partitions = {PARTITIONS}
+         replication = 1
+        "
+    );
+    Ok(Config::parse(&text, "the bench's configuration")?)
+}
+
+/// Submits transactions of one run; the thread that makes it has to be the one that uses it.
+struct Feed<'a> {
+    port: Submitter,
+    values: &'a Values,
+    location: GeoLocation,
+    records: usize,
+    sent: usize,
+    /// Encoded, but its core had no room yet.
+    held: Option<(Bytes, Nanos)>,
+    rejected: usize,
+}
+
+impl Feed<'_> {
+    /// Submits everything, at a pace or as soon as there is room, and takes every answer.
+    fn run(&mut self, node: &Node, pace: Option<Pace>) -> Result<(), Failure> {
+        const NAP: Duration = Duration::from_millis(20);
+        while self.sent < self.records || self.port.outstanding() > 0 {
+            let mut work = self.burst(pace)?;
+            self.port.ring();
+            let rejected = &mut self.rejected;
+            work += self.port.poll(|_, answer| match answer {
+                Answer::Stored(_) => {}
+                Answer::Rejected(_) => *rejected += 1,
+            });
+            if work == 0 {
+                node.failure().map_or(Ok(()), Err)?;
+                let due = pace.and_then(|pace| pace.next(self.sent));
+                let nap = match (&self.held, due) {
+                    (None, Some(due)) => Duration::from_nanos(due.since(clock::monotonic())),
+                    (Some(_), _) | (None, None) => NAP,
+                };
+                self.port.wait(nap.min(NAP));
+            }
+        }
+        match self.rejected {
+            0 => Ok(()),
+            rejected => Err(format!("{rejected} transactions were rejected").into()),
+        }
+    }
+
+    /// Submits what is due and there is room for; how many that were.
+    fn burst(&mut self, pace: Option<Pace>) -> Result<usize, Failure> {
+        const BURST: usize = 64;
+        let mut done = 0;
+        while done < BURST && self.sent < self.records {
+            let (body, taken) = match self.held.take() {
+                Some(held) => held,
+                None => {
+                    let now = clock::monotonic();
+                    let taken = pace.map_or(now, |pace| pace.intended(self.sent));
+                    if taken > now {
+                        break;
+                    }
+                    (self.encode()?, taken)
+                }
+            };
+            let mark = Correlation(self.sent as u64);
+            let entrance = Entrance::InTurn;
+            if let Err(body) = self.port.submit(entrance, body, Acks::All, mark, taken) {
+                self.held = Some((body, taken));
+                break;
+            }
+            self.sent += 1;
+            done += 1;
+        }
+        Ok(done)
+    }
+
+    fn encode(&self) -> Result<Bytes, Failure> {
+        let transaction = TransactionRef {
+            id: &self.sent.to_be_bytes(),
+            client_location: self.location,
+            submitted_at: clock::wall(),
+            amount: Some(1),
+            payload: self.values.borrow(self.sent),
+        };
+        let mut body = Vec::with_capacity(codec::encoded_len(&transaction));
+        codec::encode(&transaction, &mut body)?;
+        Ok(body.into())
+    }
+}
+
+/// Runs a node of its own through `records`. Its report, and the seconds from the first submission
+/// until all were processed.
+fn node(
+    place: &Place,
+    promise: Promise,
+    values: &Values,
+    records: usize,
+    rate: Option<u64>,
+) -> Result<(NodeReport, f64), Failure> {
+    let topic = place.topic(&promise.name(), PARTITIONS)?;
+    let config = config(&place.brokers(), promise, &topic.name)?;
+    let mut node = Node::start(&config, NodeOptions { ports: 1 }, Ledger::new)?;
+    let mut feed = Feed {
+        port: node.submitter().ok_or("the node has no port left")?,
+        values,
+        location: config.shards[0].location()?,
+        records,
+        sent: 0,
+        held: None,
+        rejected: 0,
+    };
+    let start = clock::monotonic();
+    feed.run(&node, rate.map(|rate| Pace::start(rate, records)))?;
+    node.drain(DRAIN_MAX)?;
+    let seconds = seconds(start, clock::monotonic());
+    let report = node.report().ok_or("a core does not answer")?;
+    node.stop()?;
+    let processed = report.counters.get(Counter::Processed);
+    let again = report.counters.get(Counter::ProcessedDuplicates);
+    if processed != records as u64 || again != 0 {
+        return Err(format!("of {records}, {processed} were processed, {again} again").into());
+    }
+    Ok((report, seconds))
+}
+
+fn row(name: String, rounds: &[Summary]) -> LatencyRow {
+    let of = |figure: fn(&Summary) -> f64| median(rounds.iter().map(figure).collect());
+    LatencyRow {
+        name,
+        p50_us: of(|round| round.p50_us),
+        p90_us: of(|round| round.p90_us),
+        p99_us: of(|round| round.p99_us),
+        p999_us: of(|round| round.p999_us),
+        max_us: rounds.iter().map(|round| round.max_us).fold(0.0, f64::max),
+        records: rounds.iter().map(|round| round.count).sum(),
+    }
+}
+
+pub fn run(place: &Place, scale: &Scale) -> Result<Section, Failure> {
+    const SHOWN: [Stage; 3] = [Stage::Produce, Stage::Consume, Stage::EndToEnd];
+    let values = Values::new(scale.record_bytes);
+    let mut saturation = Promise::ALL.map(|promise| Rates::new(promise.name()));
+    for _ in 0..scale.engine_rounds {
+        for (promise, rates) in Promise::ALL.into_iter().zip(&mut saturation) {
+            let (_, seconds) = node(place, promise, &values, scale.transactions, None)?;
+            rates.add(scale.transactions, seconds);
+        }
+    }
+    let mut reports = [Vec::new(), Vec::new()];
+    for _ in 0..scale.engine_rounds {
+        let turns = Promise::ALL.into_iter().zip(&saturation).zip(&mut reports);
+        for ((promise, rates), reports) in turns {
+            let rate = (rates.median() * scale.share).max(1.0);
+            let records = (rate * scale.engine_seconds).ceil() as usize;
+            let (report, _) = node(place, promise, &values, records, Some(rate as u64))?;
+            reports.push(report);
+        }
+    }
+    let mut latencies = Vec::new();
+    let mut p99_us = Vec::new();
+    for ((promise, rates), reports) in Promise::ALL.into_iter().zip(&saturation).zip(&reports) {
+        let rate = rates.median() * scale.share;
+        for stage in SHOWN {
+            let rounds: Vec<Summary> = reports
+                .iter()
+                .map(|report| report.histograms.summary(stage))
+                .collect();
+            let name = format!("{}, {} at {rate:.0}/s", promise.name(), stage.name());
+            let row = row(name, &rounds);
+            if stage == Stage::EndToEnd {
+                p99_us.push(row.p99_us);
+            }
+            latencies.push(row);
+        }
+    }
+    let [at_least, exactly] = &saturation;
+    Ok(Section {
+        part: "engine",
+        settings: format!(
+            "one core, one shard of {PARTITIONS} partitions, profile latency, acks=all, payloads of \
+             {} B ({}); {} rounds; saturation by bursts of {}, then an open loop of {} s at {:.0} % \
+             of it",
+            scale.record_bytes,
+            values::KIND,
+            scale.engine_rounds,
+            scale.transactions,
+            scale.engine_seconds,
+            100.0 * scale.share,
+        ),
+        latencies,
+        checks: vec![
+            Check::new(
+                "at_least_once, end_to_end p99 (us)",
+                p99_us[0],
+                Bound::AtMost(10_000.0),
+            ),
+            Check::told(
+                "price: p99, exactly_once / at_least_once",
+                p99_us[1] / p99_us[0],
+            ),
+            Check::told(
+                "price: saturation, exactly_once / at_least_once",
+                rate_ratio(exactly, at_least),
+            ),
+        ],
+        rates: saturation
+            .iter()
+            .map(|rates| rates.row(scale.record_bytes))
+            .collect(),
+    })
+}
