@@ -15,7 +15,9 @@ use corelane::log::keeper::{KeeperOptions, KeeperThread};
 use corelane::log::recover::{Access, RecoverOptions, recover};
 use corelane::log::storage::{LogStorage, StripeStart, partition_specs};
 use corelane::log::stripe::{Processing, ReadAt, StripeOptions};
-use corelane::storage::{Consumer, Offer, Outputs, Producer, ReadOutcome, StorageEvent, Visit};
+use corelane::storage::{
+    Consumer, Offer, Outputs, Producer, ReadOutcome, Storage, StorageEvent, Visit,
+};
 use glommio::{LocalExecutorBuilder, Placement};
 
 const PARTITIONS: u32 = 3;
@@ -88,6 +90,9 @@ impl Node {
         let mut on = |event| match event {
             StorageEvent::Appended(_) => {}
             StorageEvent::Durable(ack) => durable.push(ack.token),
+            StorageEvent::Sent { .. } | StorageEvent::Returned(_) => {
+                panic!("the log keeps what it has taken")
+            }
             StorageEvent::Failed { token } => panic!("record {token} was lost"),
         };
         self.log.poll(now, &mut on);

@@ -216,7 +216,7 @@ impl Run {
             .set_state(b"commits", count.as_bytes())
             .expect("fits");
         match self.rig.log.commit(self.rig.now, id, commit.next, &outputs) {
-            Ok(()) => self.model.commits.push(commit),
+            Ok(_) => self.model.commits.push(commit),
             Err(CommitRefusal::Full) => {}
             Err(refusal) => panic!("{refusal:?}"),
         }

@@ -47,7 +47,7 @@ fn process_all(rig: &mut Rig, outputs: &Outputs) -> Vec<u32> {
         });
         if let ReadOutcome::Records(next) = outcome.expect("nothing is damaged") {
             match rig.log.commit(rig.now, partition, next, outputs) {
-                Ok(()) => {}
+                Ok(_) => {}
                 Err(CommitRefusal::Full) => seen.truncate(before),
                 Err(refusal) => panic!("{refusal:?}"),
             }

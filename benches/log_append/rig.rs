@@ -169,7 +169,9 @@ impl Rig {
             self.cycle(&mut |event| match event {
                 StorageEvent::Appended(_) => appended = Some(clock::monotonic()),
                 StorageEvent::Durable(_) => durable = Some(clock::monotonic()),
-                StorageEvent::Failed { .. } => panic!("the device failed"),
+                StorageEvent::Sent { .. }
+                | StorageEvent::Returned(_)
+                | StorageEvent::Failed { .. } => panic!("the device failed"),
             });
             if let (Some(appended), Some(durable)) = (appended, durable) {
                 return (appended.since(start), durable.since(start));
@@ -198,7 +200,9 @@ impl Rig {
             let work = self.cycle(&mut |event| match event {
                 StorageEvent::Appended(_) => {}
                 StorageEvent::Durable(_) => durable += 1,
-                StorageEvent::Failed { .. } => panic!("the device failed"),
+                StorageEvent::Sent { .. }
+                | StorageEvent::Returned(_)
+                | StorageEvent::Failed { .. } => panic!("the device failed"),
             });
             if work == 0 {
                 self.bell.wait().await;

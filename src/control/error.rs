@@ -40,6 +40,25 @@ pub enum StartError {
         /// Of the directory.
         stripes: u16,
     },
+    /// More cores than the partitions of the shards allow.
+    #[error(
+        "{cores} cores were asked for, but the greatest common divisor of the shards' partitions \
+         is {lanes}, and the hash of an id must decide its core; allowed: 1 to {lanes} (node.cores)"
+    )]
+    Lanes {
+        /// Asked for.
+        cores: u32,
+        /// Cores at the most.
+        lanes: u32,
+    },
+    /// A cluster does not give what the start needs.
+    #[error("cluster {cluster}: {reason}")]
+    Cluster {
+        /// Which.
+        cluster: String,
+        /// Why.
+        reason: String,
+    },
     /// A stripe cannot be recovered.
     #[error("stripe {stripe} cannot be recovered: {source}")]
     Recover {

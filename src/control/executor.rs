@@ -19,13 +19,11 @@ use crate::engine::core::{Core, CoreOptions, CoreParts, Flow};
 use crate::engine::gateway::{self, Gate, GateOptions, LocalEvent};
 use crate::engine::handler::HandlerFactory;
 use crate::engine::idle::{Awaited, Idle, IdleStrategy, Step};
+use crate::engine::intake::Admission;
 use crate::engine::status::{CoreStatus, Phase};
 use crate::ids::CoreId;
-use crate::log::disk::Disk;
-use crate::log::dma::DmaDisk;
-use crate::log::storage::{LogStorage, StripeStart};
 use crate::mesh::Bells;
-use crate::storage::{Consumer, Producer};
+use crate::storage::Storage;
 
 use super::error::StartError;
 use super::watch::beat;
@@ -48,19 +46,39 @@ const TURN_IDLE_NS: u64 = 1_000_000;
 /// for this long. It costs about 10 µs.
 const TURN: Duration = Duration::from_micros(1);
 
-/// How long a core waits for its stripes' segments, in nanoseconds.
-const WARM_UP_NS: u64 = 3_000_000_000;
+/// Wakes the core's loop from a task of the same executor.
+pub(super) type WakeLoop = Rc<dyn Fn()>;
+
+/// What a core's storage is made from, on the core's own thread.
+pub(super) trait StorageSeed: Send + 'static {
+    /// What is made.
+    type Storage: Storage;
+
+    /// Makes it.
+    fn make(self, wake: WakeLoop) -> Self::Storage;
+
+    /// How long the core waits until its storage is prepared, and what if it is not by then.
+    fn patience(&self) -> Patience;
+}
+
+/// How a core waits for its storage before it takes transactions.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Patience {
+    /// Transactions are taken from the start; the node counts as ready after this at the latest.
+    Ready(Duration),
+    /// No transaction is taken before, and the node does not start if it takes longer.
+    Needed(Duration),
+}
 
 /// What a core's thread is started with.
-pub(super) struct Seed<F> {
+pub(super) struct Seed<F, M> {
     pub core: CoreId,
     pub options: CoreOptions,
     pub factory: Arc<F>,
     /// Made on the thread: storage and gate are not `Send`.
     pub parts: PartsSeed,
-    pub stripes: Vec<StripeStart>,
+    pub storage: M,
     pub pulses: Bells,
-    pub directory: PathBuf,
     pub gate: GateOptions,
     pub tcp: Vec<SocketAddr>,
     pub unix: Vec<PathBuf>,
@@ -83,8 +101,8 @@ pub(super) struct PartsSeed {
 }
 
 /// Starts a core's thread. `ready` gets its bound TCP addresses, or why it does not start.
-pub(super) fn spawn<F: HandlerFactory>(
-    seed: Seed<F>,
+pub(super) fn spawn<F: HandlerFactory, M: StorageSeed>(
+    seed: Seed<F, M>,
     plan: &Plan,
     ready: Sender<Result<Vec<SocketAddr>, String>>,
 ) -> Result<JoinHandle<()>, StartError> {
@@ -125,12 +143,15 @@ fn housekeeping(plan: &Plan) -> PoolPlacement {
 }
 
 /// A core's whole life on its executor.
-async fn live<F: HandlerFactory>(seed: Seed<F>, ready: Sender<Result<Vec<SocketAddr>, String>>) {
+async fn live<F: HandlerFactory, M: StorageSeed>(
+    seed: Seed<F, M>,
+    ready: Sender<Result<Vec<SocketAddr>, String>>,
+) {
     glommio::spawn_local(beat(seed.pulses, seed.core.index())).detach();
     let event = Rc::new(LocalEvent::default());
     let wake = {
         let event = Rc::clone(&event);
-        Rc::new(move || event.notify())
+        Rc::new(move || event.notify()) as WakeLoop
     };
     let listeners = match gateway::bind(&seed.tcp, &seed.unix) {
         Ok(listeners) => listeners,
@@ -139,7 +160,8 @@ async fn live<F: HandlerFactory>(seed: Seed<F>, ready: Sender<Result<Vec<SocketA
     let addresses = listeners.tcp_addresses().map_err(|error| error.to_string());
     let gate = Rc::new(Gate::new(seed.gate, Rc::clone(&event)));
     listeners.serve(&gate);
-    let storage = LogStorage::new(seed.stripes, DmaDisk::new(seed.directory, wake));
+    let patience = seed.storage.patience();
+    let storage = seed.storage.make(wake);
     let parts = CoreParts {
         requests: seed.parts.requests,
         replies: seed.parts.replies,
@@ -153,7 +175,9 @@ async fn live<F: HandlerFactory>(seed: Seed<F>, ready: Sender<Result<Vec<SocketA
         commands: seed.parts.commands,
     };
     let mut core = Core::new(seed.options, parts, seed.factory);
-    warm_up(&mut core, &event).await;
+    if let Err(reason) = warm_up(&mut core, &event, patience).await {
+        return drop(ready.send(Err(reason)));
+    }
     seed.parts.status.set_phase(Phase::Running);
     if ready.send(addresses).is_err() {
         return;
@@ -165,27 +189,41 @@ async fn live<F: HandlerFactory>(seed: Seed<F>, ready: Sender<Result<Vec<SocketA
     farewell(&gate).await;
 }
 
-/// Runs cycles until every stripe has its segments, so that the first transactions do not share the
-/// device with the keeper. Gives up where no space is left: the node then starts and pushes back.
-async fn warm_up<D: Disk, F: HandlerFactory>(
-    core: &mut Core<LogStorage<D>, F>,
+/// Runs cycles until storage is prepared.
+async fn warm_up<S: Storage, F: HandlerFactory>(
+    core: &mut Core<S, F>,
     event: &LocalEvent,
-) {
+    patience: Patience,
+) -> Result<(), String> {
+    let (Patience::Ready(time_max) | Patience::Needed(time_max)) = patience;
+    if matches!(patience, Patience::Needed(_)) {
+        core.set_admission(Admission::NotYet);
+    }
     let start = clock::monotonic();
     let mut clock = Clock::new();
     loop {
         let now = clock.now();
         core.run_once(now);
         let storage = core.storage_mut();
-        if storage.is_prepared() || now.mono.since(start) > WARM_UP_NS {
-            return;
+        if storage.is_prepared() {
+            core.set_admission(Admission::Open);
+            return Ok(());
+        }
+        if let Some(error) = storage.error() {
+            return Err(error.to_string());
+        }
+        if now.mono.since(start) > time_max.as_nanos() as u64 {
+            return match patience {
+                Patience::Ready(_) => Ok(()),
+                Patience::Needed(_) => Err(format!("not ready after {} s", time_max.as_secs())),
+            };
         }
         wait(core, event, Duration::from_millis(1)).await;
     }
 }
 
 /// The loop around the duty cycle.
-async fn cycle<S: Producer + Consumer, F: HandlerFactory>(
+async fn cycle<S: Storage, F: HandlerFactory>(
     core: &mut Core<S, F>,
     event: &LocalEvent,
     gate: &Gate,
@@ -239,7 +277,7 @@ async fn cycle<S: Producer + Consumer, F: HandlerFactory>(
 }
 
 /// Waits for mail, for something on this core, or for `timeout`.
-async fn wait<S: Producer + Consumer, F: HandlerFactory>(
+async fn wait<S: Storage, F: HandlerFactory>(
     core: &Core<S, F>,
     event: &LocalEvent,
     timeout: Duration,
@@ -264,8 +302,8 @@ async fn wait<S: Producer + Consumer, F: HandlerFactory>(
     core.bell().stay_awake();
 }
 
-/// Makes the last frames durable and witnessed.
-async fn finish<D: Disk, F: HandlerFactory>(core: &mut Core<LogStorage<D>, F>, event: &LocalEvent) {
+/// Brings what storage has open to its end: in the log, the last frames durable and witnessed.
+async fn finish<S: Storage, F: HandlerFactory>(core: &mut Core<S, F>, event: &LocalEvent) {
     let mut clock = Clock::new();
     loop {
         let now = clock.now();

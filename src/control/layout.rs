@@ -6,35 +6,22 @@ use std::sync::Arc;
 use crate::config::{self, Config};
 use crate::engine::route::{RouteTable, ShardPartitions};
 use crate::exactly_once::Fingerprinter;
-use crate::geo::{DefaultShard, ShardManager, ShardSpec};
-use crate::ids::{CoreId, PartitionId, ShardId, StripeId, TopicId};
+use crate::ids::{CoreId, PartitionId, StripeId};
 use crate::log::directory::{DataDirectory, Options};
 use crate::log::recover::{Access, RecoverOptions, recover};
 use crate::log::state::Recovered;
 use crate::log::stripe::{PartitionSpec, Processing, ReadAt};
 
 use super::error::StartError;
+use super::places::{Places, shard_manager};
 
 /// What control knows of the data directory once its topics are there.
 pub(super) struct Layout {
     pub directory: DataDirectory,
-    pub table: Arc<RouteTable>,
-    /// Topics that handlers may send to.
-    pub topics: Arc<BTreeMap<String, TopicId>>,
-    pub dead_letters: Arc<BTreeMap<ShardId, TopicId>>,
+    pub places: Places,
     cores: u16,
     read_at: ReadAt,
     processed: Vec<bool>,
-}
-
-/// The topic of a shard's transactions.
-pub fn transactions_topic(shard: &str) -> String {
-    format!("transactions-{shard}")
-}
-
-/// The topic of a shard's dead letters.
-pub fn dead_letter_topic(shard: &str) -> String {
-    format!("transactions-{shard}.dlq")
 }
 
 impl Layout {
@@ -57,8 +44,8 @@ impl Layout {
         let mut shards = Vec::new();
         let mut dead_letters = BTreeMap::new();
         for shard in &config.shards {
-            let topic = directory.ensure_topic(&transactions_topic(&shard.name), partitions)?;
-            let name = dead_letter_topic(&shard.name);
+            let topic = directory.ensure_topic(&shard.topic_name(), partitions)?;
+            let name = shard.dead_letter_topic();
             // One per stripe: a dead letter is in the same atomic group as its position.
             dead_letters.insert(shard.id, directory.ensure_topic(&name, stripes.into())?);
             shards.push((shard.id, topic));
@@ -87,9 +74,11 @@ impl Layout {
             .collect();
         Ok(Layout {
             directory,
-            table: Arc::new(RouteTable::new(geo, shards, owners)),
-            topics: Arc::new(topics),
-            dead_letters: Arc::new(dead_letters),
+            places: Places {
+                table: Arc::new(RouteTable::new(geo, shards, owners)),
+                topics: Arc::new(topics),
+                dead_letters: Arc::new(dead_letters),
+            },
             cores,
             read_at: match config.log.read_at {
                 config::ReadAt::Durable => ReadAt::Durable,
@@ -177,30 +166,4 @@ fn partitions_of(topic: &str, configured: u32, stripes: u16) -> Result<u32, Star
             stripes,
         }),
     }
-}
-
-fn shard_manager(config: &Config) -> Result<ShardManager, StartError> {
-    let specs = config
-        .shards
-        .iter()
-        .map(|shard| match shard.location() {
-            Ok(location) => Ok(ShardSpec {
-                id: shard.id,
-                location,
-            }),
-            Err(source) => Err(StartError::Location {
-                shard: shard.name.clone(),
-                source,
-            }),
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    let default = config
-        .transactions
-        .default_shard
-        .as_ref()
-        .map(|default| DefaultShard {
-            shard: default.shard,
-            beyond_km: default.beyond_km,
-        });
-    Ok(ShardManager::new(specs, default)?)
 }

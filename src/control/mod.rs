@@ -4,10 +4,13 @@
 //! Never does: anything with a transaction. Runs on: housekeeping threads; reaches cores by
 //! commands and reads their status.
 
+mod clusters;
+mod embedded;
 mod error;
 mod executor;
 mod layout;
 mod node;
+mod places;
 mod seeds;
 pub mod signals;
 mod watch;

@@ -12,29 +12,29 @@ use std::time::{Duration, Instant};
 
 use crossbeam::queue::ArrayQueue;
 
-use crate::config::Config;
+use crate::config::{Config, StorageKind};
 use crate::cpu::{Oversubscribe, Plan, allowed_cpus};
 use crate::engine::command::{Command, CoreReport};
 use crate::engine::handler::HandlerFactory;
 use crate::engine::ledger::{Totals, totals_in_state};
 use crate::engine::message::{Reply, Request};
+use crate::engine::process::Remember;
 use crate::engine::status::{CoreStatus, Phase};
 use crate::engine::submitter::Submitter;
 use crate::exactly_once::Fingerprinter;
 use crate::ids::{CoreId, ShardId, StripeId};
-use crate::log::keeper::{KeeperHandle, KeeperOptions, KeeperThread};
-use crate::log::state::TornTail;
+use crate::log::state::{RecentId, TornTail};
 use crate::mesh::{self, Bells, Doorbell, Port};
 use crate::telemetry::{CounterReader, CounterSnapshot, StageHistograms};
 
+use super::clusters::{self, Clusters};
+use super::embedded::{Embedded, Kept};
 use super::error::StartError;
-use super::executor::{Seed, spawn};
+use super::executor::{Seed, StorageSeed, spawn};
 use super::layout::Layout;
+use super::places::Places;
 use super::seeds::Starting;
 use super::watch::Watch;
-
-/// Recycled segments kept for reuse, per stripe.
-const SPARES_MAX: usize = 2;
 
 /// How long the socket of a process that was killed may still take connections: the kernel closes
 /// what its io_uring had under way only after the process is gone.
@@ -79,13 +79,107 @@ pub struct Node {
     port_outstanding_max: usize,
     addresses: Vec<SocketAddr>,
     unix: Vec<PathBuf>,
-    torn: Vec<(StripeId, TornTail)>,
     /// Outlives the cores, whose last waits it may have to end.
     watch: Option<Watch>,
-    /// Dropped after the cores: stops once their last requests are carried out.
-    keeper: Option<KeeperThread>,
-    /// Holds the lock.
-    _layout: Layout,
+    /// The embedded log's; none on clusters. Outlives the cores, too.
+    kept: Option<Kept>,
+}
+
+/// What a node is put together in, whatever holds its partitions.
+struct Frame<'a> {
+    config: &'a Config,
+    plan: Plan,
+    cores: u16,
+    endpoints: u16,
+    bells: Bells,
+    watch: Watch,
+    fingerprinter: Fingerprinter,
+}
+
+impl<'a> Frame<'a> {
+    fn new(config: &'a Config, plan: Plan, options: NodeOptions) -> Result<Frame<'a>, StartError> {
+        let cores = plan.shard_cpus.len() as u16;
+        let endpoints = cores + options.ports;
+        let watch = Watch::spawn(cores).map_err(|error| StartError::System {
+            what: "starting the watch",
+            reason: error.to_string(),
+        })?;
+        Ok(Frame {
+            config,
+            plan,
+            cores,
+            endpoints,
+            bells: (0..endpoints).map(|_| Doorbell::default()).collect(),
+            watch,
+            fingerprinter: Fingerprinter::new(),
+        })
+    }
+
+    fn starting<'b>(&'b self, places: &'b Places, remember: Remember) -> Starting<'b> {
+        Starting {
+            config: self.config,
+            places,
+            remember,
+            cores: self.cores,
+            endpoints: self.endpoints,
+            fingerprinter: self.fingerprinter,
+            pulses: self.watch.pulses(),
+        }
+    }
+
+    /// What the cores are started with, and control's hold on each, and the ports.
+    fn cores<F: HandlerFactory, M: StorageSeed>(
+        &self,
+        starting: &Starting<'_>,
+        storages: Vec<(M, Vec<RecentId>)>,
+        factory: F,
+    ) -> (Vec<Seed<F, M>>, Held) {
+        let capacity = self.config.node.mesh_capacity as usize;
+        let mut requests = mesh::build::<Request>(self.endpoints, capacity, &self.bells);
+        let mut replies = mesh::build::<Reply>(self.endpoints, capacity, &self.bells);
+        let ports = requests.split_off(self.cores.into());
+        let ports = ports.into_iter().zip(replies.split_off(self.cores.into()));
+        let factory = Arc::new(factory);
+        let (mut seeds, mut cores) = (Vec::new(), Vec::new());
+        let rings = requests.into_iter().zip(replies);
+        for ((core, rings), storage) in (0..).zip(rings).zip(storages) {
+            let (seed, handle) = starting.core(core, rings, &factory, storage);
+            seeds.push(seed);
+            cores.push(handle);
+        }
+        let ports = ports.collect();
+        (seeds, Held { cores, ports })
+    }
+
+    fn launch<F: HandlerFactory, M: StorageSeed>(
+        self,
+        seeds: Vec<Seed<F, M>>,
+        held: Held,
+        kept: Option<Kept>,
+    ) -> Result<Node, StartError> {
+        let capacity = self.config.node.mesh_capacity as usize;
+        let mut node = Node {
+            cores: held.cores,
+            bells: self.bells,
+            ports: held.ports,
+            // Answers to one entrance may all come from one core.
+            port_outstanding_max: (capacity / usize::from(self.cores)).max(1),
+            addresses: self.config.gateway.tcp.clone(),
+            unix: self.config.gateway.unix.clone(),
+            watch: Some(self.watch),
+            kept,
+        };
+        for seed in seeds {
+            node.launch(seed, &self.plan)?;
+        }
+        Ok(node)
+    }
+}
+
+/// Control's hold on what the cores are started with.
+struct Held {
+    cores: Vec<CoreHandle>,
+    ports: Vec<(Port<Request>, Port<Reply>)>,
 }
 
 /// What all cores together have done since they started.
@@ -135,76 +229,45 @@ impl Node {
         options: NodeOptions,
         factory: F,
     ) -> Result<Node, StartError> {
+        let cpus = allowed_cpus()?;
+        let kind = config.storage();
+        let cores = match kind {
+            StorageKind::Embedded => config.node.cores,
+            StorageKind::Clusters => clusters::cores_of(config, cpus.len())?,
+        };
         let oversubscribe = match config.node.oversubscribe {
             true => Oversubscribe::Allow,
             false => Oversubscribe::Refuse,
         };
-        let plan = Plan::new(config.node.cores.into(), &allowed_cpus()?, oversubscribe)?;
-        let cores = plan.shard_cpus.len() as u16;
+        let plan = Plan::new(cores.into(), &cpus, oversubscribe)?;
         check_addresses(&config.gateway.tcp)?;
         prepare_unix(&config.gateway.unix)?;
-        let layout = Layout::open(config, cores)?;
-        let fingerprinter = Fingerprinter::new();
-        let recovered = layout.recover(config, &fingerprinter)?;
-        let torn = recovered
-            .iter()
-            .filter_map(|r| Some((r.stripe, r.torn.clone()?)))
-            .collect();
-        let endpoints = cores + options.ports;
-        let bells: Bells = (0..endpoints).map(|_| Doorbell::default()).collect();
-        let (keeper, keepers) = start_keeper(&layout, &bells, cores)?;
-        let watch = Watch::spawn(cores).map_err(|error| StartError::System {
-            what: "starting the watch",
-            reason: error.to_string(),
-        })?;
-        let mut starting = Starting {
-            config,
-            layout: &layout,
-            cores,
-            endpoints,
-            fingerprinter,
-            pulses: watch.pulses(),
-            stripes: recovered
-                .into_iter()
-                .zip(keepers)
-                .map(|(r, k)| (r.stripe, (r, k)))
-                .collect(),
-        };
-        let capacity = config.node.mesh_capacity as usize;
-        let mut requests = mesh::build::<Request>(endpoints, capacity, &bells);
-        let mut replies = mesh::build::<Reply>(endpoints, capacity, &bells);
-        let ports = requests.split_off(cores.into());
-        let ports = ports.into_iter().zip(replies.split_off(cores.into()));
-        let factory = Arc::new(factory);
-        let (mut seeds, mut handles) = (Vec::new(), Vec::new());
-        for (core, (requests, replies)) in (0..cores).zip(requests.into_iter().zip(replies)) {
-            let (seed, handle) = starting.core(core, requests, replies, &factory);
-            seeds.push(seed);
-            handles.push(handle);
+        let frame = Frame::new(config, plan, options)?;
+        match kind {
+            StorageKind::Embedded => {
+                let layout = Layout::open(config, frame.cores)?;
+                let (hash, bells) = (&frame.fingerprinter, &frame.bells);
+                let mut embedded = Embedded::open(config, layout, hash, bells, frame.cores)?;
+                let storages = (0..frame.cores).map(|core| embedded.seed(core)).collect();
+                let starting = frame.starting(embedded.places(), Remember::Own);
+                let (seeds, held) = frame.cores(&starting, storages, factory);
+                let kept = embedded.keep();
+                frame.launch(seeds, held, Some(kept))
+            }
+            StorageKind::Clusters => {
+                let clusters = Clusters::open(config, &frame.plan, &frame.bells)?;
+                let storages = clusters.seeds()?;
+                let starting = frame.starting(clusters.places(), Remember::All);
+                let (seeds, held) = frame.cores(&starting, storages, factory);
+                frame.launch(seeds, held, None)
+            }
         }
-        let mut node = Node {
-            cores: handles,
-            bells,
-            ports: ports.collect(),
-            // Answers to one entrance may all come from one core.
-            port_outstanding_max: (capacity / usize::from(cores)).max(1),
-            addresses: config.gateway.tcp.clone(),
-            unix: config.gateway.unix.clone(),
-            torn,
-            watch: Some(watch),
-            keeper: Some(keeper),
-            _layout: layout,
-        };
-        for seed in seeds {
-            node.launch(seed, &plan)?;
-        }
-        Ok(node)
     }
 
     /// Starts one core's thread and waits until it is ready.
-    fn launch<F: HandlerFactory>(
+    fn launch<F: HandlerFactory, M: StorageSeed>(
         &mut self,
-        mut seed: Seed<F>,
+        mut seed: Seed<F, M>,
         plan: &Plan,
     ) -> Result<(), StartError> {
         let core = seed.core;
@@ -234,7 +297,7 @@ impl Node {
 
     /// Torn tails that the start cut off.
     pub fn torn_tails(&self) -> &[(StripeId, TornTail)] {
-        &self.torn
+        self.kept.as_ref().map_or(&[], |kept| &kept.torn)
     }
 
     /// Number of cores.
@@ -338,7 +401,7 @@ impl Node {
             }
         }
         drop(self.watch.take());
-        drop(self.keeper.take());
+        drop(self.kept.take());
         for path in &self.unix {
             let _ = std::fs::remove_file(path);
         }
@@ -386,32 +449,6 @@ impl std::fmt::Debug for Node {
             .field("cores", &self.cores.len())
             .finish_non_exhaustive()
     }
-}
-
-/// The housekeeping thread of the log. Its replies wake the stripe's owner.
-fn start_keeper(
-    layout: &Layout,
-    bells: &Bells,
-    cores: u16,
-) -> Result<(KeeperThread, Vec<KeeperHandle>), StartError> {
-    let meta = layout.directory.meta();
-    let options = KeeperOptions {
-        directory_id: meta.directory_id,
-        epoch: meta.epoch,
-        segment_bytes: meta.segment_bytes,
-        stripes: layout.directory.stripes().collect(),
-        spares_max: SPARES_MAX,
-    };
-    let bells = Arc::clone(bells);
-    let wake = Arc::new(move |stripe: StripeId| {
-        bells[usize::from(stripe.0 % cores)].ring();
-    });
-    KeeperThread::spawn(layout.directory.files(), options, wake).map_err(|error| {
-        StartError::System {
-            what: "starting the log's keeper",
-            reason: error.to_string(),
-        }
-    })
 }
 
 /// Every core will bind each address with SO_REUSEPORT, and so could another node of the same

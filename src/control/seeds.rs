@@ -1,6 +1,5 @@
 //! From the configuration to what each core is started with.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,21 +13,18 @@ use crate::engine::gateway::GateOptions;
 use crate::engine::handler::HandlerFactory;
 use crate::engine::idle::IdleStrategy;
 use crate::engine::message::{Reply, Request};
-use crate::engine::process::ProcessOptions;
+use crate::engine::process::{ProcessOptions, Remember};
 use crate::engine::status::CoreStatus;
 use crate::exactly_once::{Fingerprinter, Window, WindowOptions};
-use crate::ids::{CoreId, Nanos, StripeId};
+use crate::ids::{CoreId, Nanos};
 use crate::limits::{FRAME_BYTES_MAX, GATEWAY_FRAME_BYTES_MAX};
-use crate::log::keeper::KeeperHandle;
-use crate::log::state::{RecentId, Recovered};
-use crate::log::storage::StripeStart;
-use crate::log::stripe::{Retention, StripeOptions};
+use crate::log::state::RecentId;
 use crate::mesh::{Bells, EndpointId, Port};
 use crate::telemetry::counters;
 
-use super::executor::{PartsSeed, Seed};
-use super::layout::Layout;
+use super::executor::{PartsSeed, Seed, StorageSeed};
 use super::node::CoreHandle;
+use super::places::Places;
 
 /// Commands that a core may have waiting.
 const COMMANDS_MAX: usize = 16;
@@ -51,35 +47,32 @@ const EXECUTOR_POLL: Duration = Duration::from_micros(20);
 /// What all cores of a node are started with.
 pub(super) struct Starting<'a> {
     pub config: &'a Config,
-    pub layout: &'a Layout,
+    pub places: &'a Places,
+    pub remember: Remember,
     pub cores: u16,
     pub endpoints: u16,
     pub fingerprinter: Fingerprinter,
     pub pulses: Bells,
-    /// What recovery found, and the line to the keeper, by stripe; each is taken by its owner.
-    pub stripes: BTreeMap<StripeId, (Recovered, KeeperHandle)>,
 }
 
 impl Starting<'_> {
     /// What one core is started with, and control's hold on it.
-    pub fn core<F: HandlerFactory>(
-        &mut self,
+    pub fn core<F: HandlerFactory, M: StorageSeed>(
+        &self,
         core: u16,
-        requests: Port<Request>,
-        replies: Port<Reply>,
+        (requests, replies): (Port<Request>, Port<Reply>),
         factory: &Arc<F>,
-    ) -> (Seed<F>, CoreHandle) {
+        (storage, recent): (M, Vec<RecentId>),
+    ) -> (Seed<F, M>, CoreHandle) {
         let config = self.config;
         let status = Arc::new(CoreStatus::default());
         let commands = Arc::new(ArrayQueue::<Command>::new(COMMANDS_MAX));
         let (writer, reader) = counters();
         let handle = CoreHandle::new(Arc::clone(&status), Arc::clone(&commands), reader);
-        let mut recent = Vec::new();
-        let stripes = self.stripes_of(core, &mut recent);
         let parts = PartsSeed {
             requests,
             replies,
-            table: Arc::clone(&self.layout.table),
+            table: Arc::clone(&self.places.table),
             window: window(config, recent),
             fingerprinter: self.fingerprinter,
             counters: writer,
@@ -97,9 +90,8 @@ impl Starting<'_> {
             options: self.core_options(core),
             factory: Arc::clone(factory),
             parts,
-            stripes,
+            storage,
             pulses: Arc::clone(&self.pulses),
-            directory: self.layout.directory.path().to_path_buf(),
             gate: self.gate_options(core),
             tcp: Vec::new(),
             // A path can be bound once only, so each belongs to one core.
@@ -116,37 +108,6 @@ impl Starting<'_> {
             spin_before_park: EXECUTOR_POLL,
         };
         (seed, handle)
-    }
-
-    fn stripes_of(&mut self, core: u16, recent: &mut Vec<RecentId>) -> Vec<StripeStart> {
-        let log = &self.config.log;
-        let meta = self.layout.directory.meta();
-        let some = |bound: u64| (bound > 0).then_some(bound);
-        let options = StripeOptions {
-            segment_bytes: meta.segment_bytes as u32,
-            epoch: meta.epoch,
-            tail_bytes: log.tail_bytes as usize,
-            writes_in_flight_max: log.writes_in_flight_max.into(),
-            offers_max: self.config.node.in_flight_max as usize,
-            retention: Retention {
-                bytes_max: some(log.retention_bytes),
-                age_ms_max: some(log.retention_ms),
-            },
-        };
-        let mut starts = Vec::new();
-        for stripe in self.layout.stripes_of(core) {
-            let found = self.stripes.remove(&stripe);
-            let (mut recovered, keeper) = found.expect("every stripe has one owner");
-            recent.append(&mut recovered.recent);
-            let partitions = self.layout.partitions_in(stripe);
-            starts.push(StripeStart {
-                recovered,
-                partitions,
-                options,
-                keeper,
-            });
-        }
-        starts
     }
 
     fn core_options(&self, core: u16) -> CoreOptions {
@@ -166,8 +127,9 @@ impl Starting<'_> {
                 // Outputs, state and position of a batch are one atomic group, so one frame: an
                 // eighth of it is left to headers and the position.
                 outputs_bytes_max: FRAME_BYTES_MAX - (FRAME_BYTES_MAX >> 3),
-                topics: Arc::clone(&self.layout.topics),
-                dead_letters: Arc::clone(&self.layout.dead_letters),
+                topics: Arc::clone(&self.places.topics),
+                dead_letters: Arc::clone(&self.places.dead_letters),
+                remember: self.remember,
             },
         }
     }

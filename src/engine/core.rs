@@ -1,5 +1,6 @@
 //! One core: its parts, and what it is made from.
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use crossbeam::queue::ArrayQueue;
 use crate::exactly_once::{Fingerprinter, Window};
 use crate::ids::CoreId;
 use crate::mesh::Port;
-use crate::storage::{Consumer, Producer};
+use crate::storage::Storage;
 use crate::telemetry::{CounterWriter, StageHistograms, StallTracker};
 
 use super::command::Command;
@@ -55,9 +56,10 @@ pub struct CoreParts<S> {
     pub replies: Port<Reply>,
     /// Where everything is.
     pub table: Arc<RouteTable>,
-    /// The stripes that this core owns.
+    /// What holds the partitions that this core owns.
     pub storage: S,
-    /// The duplicate window, filled from the log.
+    /// The duplicate window, with what recovery found; [`crate::storage::Consumer::history`] adds
+    /// to it.
     pub window: Window,
     /// The hash that the window was filled with.
     pub fingerprinter: Fingerprinter,
@@ -97,7 +99,7 @@ pub struct Core<S, F: HandlerFactory> {
     pub(super) flow: Flow,
 }
 
-impl<S: Producer + Consumer, F: HandlerFactory> Core<S, F> {
+impl<S: Storage, F: HandlerFactory> Core<S, F> {
     /// Puts a core together. All memory that its cycles need is taken here.
     ///
     /// # Panics
@@ -107,7 +109,7 @@ impl<S: Producer + Consumer, F: HandlerFactory> Core<S, F> {
             parts.window.capacity() > options.in_flight_max,
             "the duplicate window must outlast what is in flight"
         );
-        let process = Process::new(options.process.clone(), factory, &parts.storage);
+        let process = Process::new(options.process.clone(), factory, parts.storage.lanes());
         let intake = Intake {
             requests: parts.requests,
             table: Arc::clone(&parts.table),
@@ -128,6 +130,10 @@ impl<S: Producer + Consumer, F: HandlerFactory> Core<S, F> {
             fingerprinter: parts.fingerprinter,
             histograms: StageHistograms::new(),
             table: parts.table,
+            acks_max: parts.storage.acks_max(),
+            // Only a cluster hands records back; the memory is taken when one does.
+            returned: VecDeque::new(),
+            by_distance: Vec::new(),
         };
         Core {
             commands: parts.commands,
@@ -143,6 +149,11 @@ impl<S: Producer + Consumer, F: HandlerFactory> Core<S, F> {
             process,
             options,
         }
+    }
+
+    /// Lets transactions in, or leaves them where they are.
+    pub fn set_admission(&mut self, admission: Admission) {
+        self.intake.admission = admission;
     }
 
     /// The storage of this core.

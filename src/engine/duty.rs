@@ -2,16 +2,17 @@
 
 use crate::clock::Now;
 use crate::ids::Nanos;
-use crate::storage::{Consumer, Producer};
+use crate::storage::{Storage, StorageCounts};
 use crate::telemetry::{Counter, Cycle};
 
 use super::command::{Command, CoreReport};
 use super::core::{Core, Flow};
 use super::handler::HandlerFactory;
 use super::intake::{Admission, Surroundings};
+use super::pending::Seen;
 use super::status::Phase;
 
-impl<S: Producer + Consumer, F: HandlerFactory> Core<S, F> {
+impl<S: Storage, F: HandlerFactory> Core<S, F> {
     /// One pass. Returns the amount of work done; 0 means that nothing was there to do.
     ///
     /// What is durable is answered first, so that submitters go on while the rest runs; what is
@@ -23,6 +24,7 @@ impl<S: Producer + Consumer, F: HandlerFactory> Core<S, F> {
         let mut work = self.obey();
         work += self.outbox.turn(self.options.endpoints);
         work += self.poll_storage(now);
+        work += self.learn(now);
         work += self.process.turn(
             now,
             self.options.batches_per_cycle,
@@ -47,7 +49,7 @@ impl<S: Producer + Consumer, F: HandlerFactory> Core<S, F> {
     /// Whether reads or writes are under way, or something waits for storage's room: news of it
     /// comes through the executor.
     pub fn awaits_kernel(&self) -> bool {
-        self.storage.is_busy() || self.intake.is_holding() || self.process.is_holding()
+        self.storage.awaits_kernel() || self.intake.is_holding() || self.process.is_holding()
     }
 
     /// Whether something waits for room in a ring to another core, of which nobody gives news.
@@ -61,6 +63,7 @@ impl<S: Producer + Consumer, F: HandlerFactory> Core<S, F> {
         self.intake.has_mail(&self.gate)
             || self.outbox.has_mail(self.options.endpoints)
             || !self.commands.is_empty()
+            || self.storage.has_news()
     }
 
     /// This core's doorbell.
@@ -70,7 +73,8 @@ impl<S: Producer + Consumer, F: HandlerFactory> Core<S, F> {
 
     /// When the core must run again even if nobody rings.
     pub fn next_wake(&self) -> Option<Nanos> {
-        self.process.next_wake()
+        let wakes = [self.process.next_wake(), self.storage.next_wake()];
+        wakes.into_iter().flatten().min()
     }
 
     /// Notes that the core sleeps, so that the time is not taken for a stall.
@@ -111,6 +115,20 @@ impl<S: Producer + Consumer, F: HandlerFactory> Core<S, F> {
         })
     }
 
+    /// Takes the ids of what was processed before this process began.
+    fn learn(&mut self, now: Now) -> usize {
+        let produce = &mut self.produce;
+        self.storage
+            .history(&mut |id, partition, offset, timestamp| {
+                let record = Seen {
+                    partition,
+                    offset,
+                    timestamp,
+                };
+                produce.remember(id, record, now);
+            })
+    }
+
     fn flush_storage(&mut self, now: Now) -> usize {
         let Core {
             storage,
@@ -134,13 +152,17 @@ impl<S: Producer + Consumer, F: HandlerFactory> Core<S, F> {
             gate,
             ..
         } = self;
+        if intake.admission == Admission::NotYet {
+            return 0;
+        }
+        let placed = produce.place_returned(storage, outbox, counters);
         let mut around = Surroundings {
             storage,
             produce,
             outbox,
             counters,
         };
-        intake.take_from_cores(&mut around) + intake.take_from_here(gate, &mut around)
+        placed + intake.take_from_cores(&mut around) + intake.take_from_here(gate, &mut around)
     }
 
     /// Tells control how the core stands.
@@ -151,6 +173,7 @@ impl<S: Producer + Consumer, F: HandlerFactory> Core<S, F> {
         if work > 0 {
             self.counters.increment(Counter::BusyCycles);
         }
+        self.count_storage();
         // A few ids each cycle keep the window's age bound without ever taking long.
         self.produce.window.expire(now.mono, 64);
         let held = usize::from(self.intake.is_holding()) + usize::from(self.process.is_holding());
@@ -173,6 +196,25 @@ impl<S: Producer + Consumer, F: HandlerFactory> Core<S, F> {
         {
             self.status.fail_once(&error.to_string());
         }
+    }
+
+    fn count_storage(&mut self) {
+        let counts = self.storage.take_counts();
+        if counts == StorageCounts::default() {
+            return;
+        }
+        let StorageCounts {
+            assigned,
+            revoked,
+            committed,
+            aborted,
+            unreachable,
+        } = counts;
+        self.counters.add(Counter::PartitionsAssigned, assigned);
+        self.counters.add(Counter::PartitionsRevoked, revoked);
+        self.counters.add(Counter::TransactionsCommitted, committed);
+        self.counters.add(Counter::TransactionsAborted, aborted);
+        self.counters.add(Counter::ClusterUnreachable, unreachable);
     }
 
     fn report(&self) -> CoreReport {

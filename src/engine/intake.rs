@@ -21,7 +21,9 @@ use super::route::RouteTable;
 
 /// Whether new transactions are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Admission {
+pub enum Admission {
+    /// Not yet: they stay where they are.
+    NotYet,
     /// Yes.
     Open,
     /// No: they are answered with [`ErrorCode::ShuttingDown`].
@@ -153,8 +155,10 @@ impl Intake {
     ) -> Option<Routed> {
         let refused = match self.admission {
             Admission::Closed => Err(ErrorCode::ShuttingDown),
-            Admission::Open => codec::decode_bounded(&inbound.body, self.payload_bytes_max)
-                .map_err(|error| ErrorCode::from(&error)),
+            Admission::NotYet | Admission::Open => {
+                codec::decode_bounded(&inbound.body, self.payload_bytes_max)
+                    .map_err(|error| ErrorCode::from(&error))
+            }
         };
         match refused {
             Ok(transaction) => {
@@ -227,6 +231,9 @@ impl Intake {
 
     /// Whether there is something to take that the last cycle had not left because it was blocked.
     pub fn has_mail(&self, gate: &Gate) -> bool {
+        if self.admission == Admission::NotYet {
+            return false;
+        }
         let from_cores = !self.cores_blocked && self.requests.has_mail(0..self.cores);
         let ports = self.cores..self.endpoints;
         let from_here = !self.here_blocked && (gate.has_inbound() || self.requests.has_mail(ports));

@@ -30,7 +30,7 @@ mod duty;
 pub mod gateway;
 pub mod handler;
 pub mod idle;
-mod intake;
+pub mod intake;
 pub mod ledger;
 pub mod message;
 mod pending;

@@ -1,7 +1,7 @@
 //! Transactions taken in by this core and not yet durable: a slab of fixed size.
 
 use crate::exactly_once::Fingerprint;
-use crate::ids::{Acks, Nanos, Offset, UnixMillis};
+use crate::ids::{Acks, Nanos, Offset, PartitionId, UnixMillis};
 
 use super::message::{Destination, ReplyTo};
 
@@ -16,6 +16,14 @@ pub(super) struct Waiter {
     pub taken: Nanos,
 }
 
+/// A record of an id, met in processing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub partition: PartitionId,
+    pub offset: Offset,
+    pub timestamp: UnixMillis,
+}
+
 /// What is known of a slot.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slot {
@@ -26,6 +34,10 @@ pub(super) struct Slot {
     pub appended: Option<(Offset, UnixMillis)>,
     /// When it was appended.
     pub appended_at: Nanos,
+    /// The first record of this id that was processed while the slot was in use. Normally the
+    /// slot's own, seen before its acknowledgement; otherwise one of an earlier submission whose
+    /// acknowledgement was lost.
+    pub seen: Option<Seen>,
     /// In a slot in use: the next submission of the same id that waits for this record. In a free
     /// slot: the next free one.
     pub next: u32,

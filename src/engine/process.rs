@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_macros)] // Words for what ends or spoils a batch; never for a record.
 
+mod open;
 mod run;
 
 use std::collections::BTreeMap;
@@ -9,11 +10,12 @@ use std::sync::Arc;
 
 use crate::clock::{self, Now};
 use crate::ids::{Nanos, Offset, PartitionId, ShardId, TopicId};
-use crate::storage::{CommitRefusal, Consumer, Outputs, ReadOutcome};
+use crate::storage::{Commit, CommitRefusal, Consumer, Outputs, ReadOutcome};
 use crate::telemetry::{Counter, CounterWriter, Stage};
 
 use super::handler::{BatchContext, HandlerContext, HandlerFactory, TransactionHandler as _};
 use super::produce::Produce;
+use open::OpenCommits;
 use run::{End, Run, Tally, guarded};
 
 /// Header that says why a record went to the dead letters.
@@ -36,12 +38,26 @@ pub struct ProcessOptions {
     pub topics: Arc<BTreeMap<String, TopicId>>,
     /// The dead letter topic of each shard.
     pub dead_letters: Arc<BTreeMap<ShardId, TopicId>>,
+    /// Which ids enter the duplicate window when their records are processed.
+    pub remember: Remember,
+}
+
+/// Which ids enter the duplicate window when their records are processed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remember {
+    /// None: this core made every record of its partitions, so it knows them.
+    Own,
+    /// All: others produce to the same partitions.
+    All,
 }
 
 /// A batch that was processed but found no room for its group: it is written before anything else
 /// is processed.
 #[derive(Debug, Clone, Copy)]
 struct Unwritten {
+    /// When its processing ended.
+    done: Nanos,
+    lane: usize,
     partition: PartitionId,
     next: Offset,
     tally: Tally,
@@ -59,8 +75,9 @@ struct Condemned {
 pub(super) struct Process<F: HandlerFactory> {
     options: ProcessOptions,
     factory: Arc<F>,
-    /// By lane.
-    handlers: Vec<F::Handler>,
+    /// By lane; none before the lane's first batch, and after its commits were undone.
+    handlers: Vec<Option<F::Handler>>,
+    open: OpenCommits,
     outputs: Outputs,
     unwritten: Option<Unwritten>,
     /// Partitions that rest until a moment.
@@ -77,10 +94,7 @@ pub(super) struct Process<F: HandlerFactory> {
 }
 
 impl<F: HandlerFactory> Process<F> {
-    pub fn new(options: ProcessOptions, factory: Arc<F>, storage: &impl Consumer) -> Process<F> {
-        let handlers = (0..storage.lanes())
-            .map(|lane| make_handler(&*factory, &options, storage, lane))
-            .collect();
+    pub fn new(options: ProcessOptions, factory: Arc<F>, lanes: usize) -> Process<F> {
         Process {
             outputs: Outputs::new(options.outputs_bytes_max),
             stamps: Vec::with_capacity(options.batch_records_max),
@@ -89,7 +103,8 @@ impl<F: HandlerFactory> Process<F> {
             condemned: Vec::new(),
             narrowed: Vec::new(),
             halted: None,
-            handlers,
+            handlers: (0..lanes).map(|_| None).collect(),
+            open: OpenCommits::new(lanes),
             factory,
             options,
         }
@@ -119,13 +134,13 @@ impl<F: HandlerFactory> Process<F> {
         produce: &mut Produce,
         counters: &mut CounterWriter,
     ) -> usize {
+        let mut work = self.take_lane_news(now, storage, produce, counters);
         if self.halted.is_some() {
-            return 0;
+            return work;
         }
-        let mut work = 0;
         if let Some(unwritten) = self.unwritten.take() {
-            if !self.write(now, unwritten, storage, counters) {
-                return 0;
+            if !self.write(now, unwritten, storage, produce, counters) {
+                return work;
             }
             work += 1;
         }
@@ -171,12 +186,11 @@ impl<F: HandlerFactory> Process<F> {
     ) {
         let lane = storage.lane(partition);
         let destination = produce.table.destination(partition);
-        let destination = destination.expect("only shards' partitions are processed");
-        let shard = destination.shard;
-        let handler = &mut self.handlers[lane];
-        if let Err(panic) = guarded(|| handler.begin(BatchContext { shard, partition })) {
-            return self.halt(format!("the handler panicked before a batch: {panic}"));
+        let shard = destination.expect("only shards' are processed").shard;
+        if !self.begin(lane, BatchContext { shard, partition }, storage) {
+            return;
         }
+        let handler = self.handlers[lane].as_mut().expect("it has begun");
         self.outputs.clear();
         self.stamps.clear();
         let start = storage.position(partition);
@@ -185,12 +199,13 @@ impl<F: HandlerFactory> Process<F> {
             outputs: &mut self.outputs,
             stamps: &mut self.stamps,
             options: &self.options,
-            produce,
+            produce: &mut *produce,
             condemned: self.condemned.iter().find(|c| c.partition == partition),
             records_max: match self.narrowed.contains(&partition) {
                 true => 1,
                 false => self.options.batch_records_max,
             },
+            now,
             shard,
             partition,
             next: start,
@@ -215,19 +230,37 @@ impl<F: HandlerFactory> Process<F> {
                 let until = now.mono.after(self.options.retry_backoff_ns);
                 self.resting.push((until, partition));
             }
-            Some(End::Stop(reason)) => self.halt(format!("the handler said stop: {reason}")),
+            Some(End::Stop(why)) => self.halt(format!("the handler said stop: {why}")),
             None => {}
         }
         if next == start || !self.finish_batch(lane, partition, next, &tally, storage) {
             return;
         }
-        self.record_latencies(now, produce);
+        let done = self.record_latencies(now, produce);
         let unwritten = Unwritten {
+            done,
+            lane,
             partition,
             next,
             tally,
         };
-        self.write(now, unwritten, storage, counters);
+        self.write(now, unwritten, storage, produce, counters);
+    }
+
+    /// Begins a batch with the lane's handler, which is made where there is none. Returns whether
+    /// it goes on.
+    fn begin(&mut self, lane: usize, batch: BatchContext, storage: &impl Consumer) -> bool {
+        if self.handlers[lane].is_none() && !self.make_handler(lane, storage) {
+            return false;
+        }
+        let handler = self.handlers[lane].as_mut().expect("made if missing");
+        match guarded(|| handler.begin(batch)) {
+            Ok(()) => true,
+            Err(panic) => {
+                self.halt(format!("the handler panicked before a batch: {panic}"));
+                false
+            }
+        }
     }
 
     /// Lets the handler add its state to the batch's outputs. Returns whether the batch is whole.
@@ -239,7 +272,8 @@ impl<F: HandlerFactory> Process<F> {
         tally: &Tally,
         storage: &mut S,
     ) -> bool {
-        let (handler, outputs) = (&mut self.handlers[lane], &mut self.outputs);
+        let handler = self.handlers[lane].as_mut().expect("it has just run");
+        let outputs = &mut self.outputs;
         let full = match guarded(|| handler.commit(outputs)) {
             Ok(Ok(())) => return true,
             Ok(Err(full)) => full,
@@ -278,14 +312,22 @@ impl<F: HandlerFactory> Process<F> {
                 reason,
             });
         }
-        let lane = storage.lane(partition);
+        self.handlers[storage.lane(partition)] = None;
+        storage.requeue(partition);
+    }
+
+    /// Makes a lane's handler from the lane's state. Returns whether there is one.
+    fn make_handler(&mut self, lane: usize, storage: &impl Consumer) -> bool {
         let (factory, options) = (&*self.factory, &self.options);
         match guarded(|| make_handler(factory, options, storage, lane)) {
             Ok(handler) => {
-                self.handlers[lane] = handler;
-                storage.requeue(partition);
+                self.handlers[lane] = Some(handler);
+                true
             }
-            Err(panic) => self.halt(format!("the handler panicked when it was made: {panic}")),
+            Err(panic) => {
+                self.halt(format!("the handler panicked when it was made: {panic}"));
+                false
+            }
         }
     }
 
@@ -295,18 +337,29 @@ impl<F: HandlerFactory> Process<F> {
         now: Now,
         unwritten: Unwritten,
         storage: &mut impl Consumer,
+        produce: &mut Produce,
         counters: &mut CounterWriter,
     ) -> bool {
         let Unwritten {
+            done,
+            lane,
             partition,
             next,
             tally,
         } = unwritten;
         match storage.commit(now, partition, next, &self.outputs) {
-            Ok(()) => {
-                counters.add(Counter::Processed, tally.processed);
-                counters.add(Counter::ProcessedDuplicates, tally.duplicates);
-                counters.add(Counter::DeadLettered, tally.dead_lettered);
+            Ok(commit) => {
+                let taken = self.stamps.iter().filter_map(|(taken, _)| *taken);
+                match commit {
+                    Commit::Settled => {
+                        tally.count(counters);
+                        let histograms = &mut produce.histograms;
+                        taken.for_each(|taken| {
+                            histograms.record(Stage::EndToEnd, done.since(taken));
+                        });
+                    }
+                    Commit::Open => self.open.push(lane, tally, taken),
+                }
                 self.condemned
                     .retain(|c| c.partition != partition || c.offset >= next);
                 self.narrowed.retain(|narrowed| *narrowed != partition);
@@ -331,21 +384,18 @@ impl<F: HandlerFactory> Process<F> {
         }
     }
 
-    fn record_latencies(&self, now: Now, produce: &mut Produce) {
+    /// Returns when the batch's processing ended.
+    fn record_latencies(&self, now: Now, produce: &mut Produce) -> Nanos {
         // One clock reading for the batch, after its last record: what a record's own end was is
         // at most this, so the figures err on the slow side.
         #[allow(clippy::disallowed_methods)]
         let done = clock::monotonic().max(now.mono);
         let histograms = &mut produce.histograms;
         histograms.record(Stage::Process, done.since(now.mono));
-        for (taken, visible) in &self.stamps {
-            if let Some(taken) = taken {
-                histograms.record(Stage::EndToEnd, done.since(*taken));
-            }
-            if let Some(visible) = visible {
-                histograms.record(Stage::Consume, done.since(*visible));
-            }
+        for visible in self.stamps.iter().filter_map(|(_, visible)| *visible) {
+            histograms.record(Stage::Consume, done.since(visible));
         }
+        done
     }
 
     fn halt(&mut self, reason: String) {

@@ -1,17 +1,20 @@
 //! A routed transaction into storage, and storage's news back to the submitters.
 
+mod failover;
+
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::clock::Now;
 use crate::exactly_once::{Entry, Fingerprinter, Window};
 use crate::frame::ErrorCode;
-use crate::ids::{Acks, Nanos, Offset, UnixMillis};
-use crate::storage::{Offer, Producer, Refusal, StorageEvent};
+use crate::ids::{Acks, Nanos, Offset, ShardId, UnixMillis};
+use crate::storage::{Ack, Offer, Producer, Refusal, StorageEvent};
 use crate::telemetry::{Counter, CounterWriter, Stage, StageHistograms};
 use crate::transaction::Submission;
 
-use super::message::{Answer, Destination, Routed, Stored};
-use super::pending::{NONE, Pending, Slot, Waiter};
+use super::message::{Answer, Destination, Inbound, Routed, Stored};
+use super::pending::{NONE, Pending, Seen, Slot, Waiter};
 use super::reply::Outbox;
 use super::route::RouteTable;
 
@@ -23,6 +26,20 @@ pub(super) enum Accepted {
     Later(Routed),
 }
 
+/// What is known of a record that is about to be processed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Recognised {
+    /// Its id was never met.
+    New,
+    /// It is the record of its id.
+    Known {
+        /// When it was taken in, where its submission still waits.
+        taken: Option<Nanos>,
+    },
+    /// Another record of this id was processed or will be.
+    Duplicate,
+}
+
 /// The producing side of a core.
 pub(super) struct Produce {
     pub pending: Pending,
@@ -31,6 +48,13 @@ pub(super) struct Produce {
     pub fingerprinter: Fingerprinter,
     pub histograms: StageHistograms,
     pub table: Arc<RouteTable>,
+    /// The strongest promise that storage keeps; no receipt claims more.
+    pub acks_max: Acks,
+    /// Records that came back unstored and look for another place, oldest first. Each still has
+    /// its slot, so there are never more than slots.
+    pub returned: VecDeque<Offer>,
+    /// Shards by distance, for [`Produce::place_elsewhere`]; kept for its memory.
+    pub by_distance: Vec<ShardId>,
 }
 
 impl Produce {
@@ -51,12 +75,16 @@ impl Produce {
             self.answer_duplicate(first, waiter(&routed), outbox);
             return Accepted::Done;
         }
+        let Some(destination) = self.place(&routed, storage) else {
+            return Accepted::Later(routed);
+        };
         let token = self.pending.insert(Slot {
             waiter: waiter(&routed),
-            destination: routed.destination,
+            destination,
             fingerprint,
             appended: None,
             appended_at: Nanos(0),
+            seen: None,
             next: NONE,
         });
         if self.window.insert_in_flight(fingerprint, token).is_err() {
@@ -67,7 +95,7 @@ impl Produce {
         let Routed {
             inbound,
             key,
-            destination,
+            destination: nearest,
         } = routed;
         let offer = Offer {
             partition: destination.partition,
@@ -78,25 +106,23 @@ impl Produce {
             token,
         };
         let Err((offer, refusal)) = storage.offer(offer) else {
+            if destination != nearest {
+                counters.increment(Counter::Failovers);
+            }
             return Accepted::Done;
         };
         self.window.forget(fingerprint);
         self.pending.remove(token);
-        let code = match refusal {
-            Refusal::Full => {
-                counters.increment(Counter::StorageFull);
-                let inbound = super::message::Inbound {
+        let Some(code) = final_refusal(refusal) else {
+            counters.increment(Counter::StorageFull);
+            return Accepted::Later(Routed {
+                inbound: Inbound {
                     body: offer.value,
                     ..inbound
-                };
-                return Accepted::Later(Routed {
-                    inbound,
-                    key,
-                    destination,
-                });
-            }
-            Refusal::Poisoned => ErrorCode::StorageUnavailable,
-            Refusal::TooLarge => ErrorCode::PayloadTooLarge,
+                },
+                key,
+                destination: nearest,
+            });
         };
         counters.increment(Counter::Failed);
         if inbound.acks != Acks::None {
@@ -119,7 +145,7 @@ impl Produce {
                     .destination(partition)
                     .expect("only transactions enter the window");
                 let stored = (offset, timestamp);
-                answer(&waiter, destination, stored, Submission::Duplicate, outbox);
+                self.answer(&waiter, destination, stored, Submission::Duplicate, outbox);
             }
             Entry::InFlight { token } => self.wait_for(token, waiter, outbox),
         }
@@ -131,7 +157,7 @@ impl Produce {
         match (waiter.acks, slot.appended) {
             (Acks::None, _) => {}
             (Acks::Leader, Some(stored)) => {
-                answer(
+                self.answer(
                     &waiter,
                     slot.destination,
                     stored,
@@ -172,43 +198,116 @@ impl Produce {
                 self.settle_chain_at_append(&slot, now, outbox, counters);
             }
             StorageEvent::Durable(ack) => {
-                let slot = self.pending.remove(ack.token);
-                let (offset, timestamp) = slot.appended.expect("appended comes before durable");
-                debug_assert_eq!(offset, ack.offset);
+                let slot = self.pending.get(ack.token);
                 let commit_ns = now.mono.since(slot.appended_at);
                 self.histograms.record(Stage::Commit, commit_ns);
-                self.window
-                    .store(
-                        slot.fingerprint,
-                        slot.destination.partition,
-                        offset,
-                        timestamp,
-                        now.mono,
-                    )
-                    .expect("the id is in flight, so it has its place");
-                self.settle(&slot, Acks::All, Submission::First, now, outbox, counters);
-                self.release_chain(slot.next, |this, later| {
-                    let later = Slot {
-                        appended: slot.appended,
-                        ..*later
-                    };
-                    this.settle(
-                        &later,
-                        Acks::All,
-                        Submission::Duplicate,
-                        now,
-                        outbox,
-                        counters,
-                    );
-                });
+                debug_assert_eq!(slot.appended.map(|(offset, _)| offset), Some(ack.offset));
+                self.settle_durable(ack.token, now, outbox, counters);
             }
-            StorageEvent::Failed { token } => {
+            StorageEvent::Sent { token } => {
                 let slot = self.pending.remove(token);
+                // Where it lies is unknown: only processing can tell its duplicates.
                 self.window.forget(slot.fingerprint);
-                fail(&slot, outbox, counters);
+                counters.increment(Counter::AckedNone);
                 self.release_chain(slot.next, |_, later| fail(later, outbox, counters));
             }
+            StorageEvent::Returned(offer) => self.returned.push_back(offer),
+            StorageEvent::Failed { token } => match self.pending.get(token).seen {
+                // It was read back: only its acknowledgement was lost.
+                Some(seen) => {
+                    let ack = Ack {
+                        token,
+                        offset: seen.offset,
+                        timestamp: seen.timestamp,
+                    };
+                    self.on_event(StorageEvent::Appended(ack), now, outbox, counters);
+                    self.settle_durable(token, now, outbox, counters);
+                }
+                None => {
+                    let slot = self.pending.remove(token);
+                    self.window.forget(slot.fingerprint);
+                    fail(&slot, outbox, counters);
+                    self.release_chain(slot.next, |_, later| fail(later, outbox, counters));
+                }
+            },
         }
+    }
+
+    /// Frees the slot of an appended record that is now durable, and answers all who wait for it.
+    fn settle_durable(
+        &mut self,
+        token: u32,
+        now: Now,
+        outbox: &mut Outbox,
+        counters: &mut CounterWriter,
+    ) {
+        let slot = self.pending.remove(token);
+        let (offset, timestamp) = slot.appended.expect("appended comes before durable");
+        // What was processed is the record that counts.
+        let counts = slot.seen.unwrap_or(Seen {
+            partition: slot.destination.partition,
+            offset,
+            timestamp,
+        });
+        self.window
+            .store(
+                slot.fingerprint,
+                counts.partition,
+                counts.offset,
+                counts.timestamp,
+                now.mono,
+            )
+            .expect("the id is in flight, so it has its place");
+        self.settle(&slot, Acks::All, Submission::First, now, outbox, counters);
+        self.release_chain(slot.next, |this, later| {
+            let later = Slot {
+                appended: slot.appended,
+                ..*later
+            };
+            this.settle(
+                &later,
+                Acks::All,
+                Submission::Duplicate,
+                now,
+                outbox,
+                counters,
+            );
+        });
+    }
+
+    /// Whether a record that is about to be processed repeats an id that was processed before, in
+    /// another record. Notes it where its own submission is still in flight. Also returns when
+    /// that submission was taken in.
+    pub fn recognise(&mut self, id: &[u8], record: Seen) -> Recognised {
+        match self.window.get(self.fingerprinter.of(id)) {
+            Some(Entry::Stored {
+                partition, offset, ..
+            }) if (partition, offset) != (record.partition, record.offset) => Recognised::Duplicate,
+            Some(Entry::Stored { .. }) => Recognised::Known { taken: None },
+            Some(Entry::InFlight { token }) => {
+                let slot = self.pending.get_mut(token);
+                let first = *slot.seen.get_or_insert(record);
+                match first == record {
+                    true => Recognised::Known {
+                        taken: Some(slot.waiter.taken),
+                    },
+                    false => Recognised::Duplicate,
+                }
+            }
+            None => Recognised::New,
+        }
+    }
+
+    /// Remembers the id of a record that came into storage from elsewhere.
+    pub fn remember(&mut self, id: &[u8], record: Seen, now: Now) {
+        // Where everything is in flight, nothing makes room, and the id is only not remembered.
+        let _ = self.window.store(
+            self.fingerprinter.of(id),
+            record.partition,
+            record.offset,
+            record.timestamp,
+            now.mono,
+        );
     }
 
     /// Answers a waiter if `level` is what it waits for, and records how long it waited.
@@ -237,7 +336,30 @@ impl Produce {
             });
         }
         let stored = slot.appended.expect("settled only once appended");
-        answer(waiter, slot.destination, stored, submission, outbox);
+        self.answer(waiter, slot.destination, stored, submission, outbox);
+    }
+
+    /// Sends a receipt at the level that the waiter asked for, or the highest that there is.
+    fn answer(
+        &self,
+        waiter: &Waiter,
+        destination: Destination,
+        (offset, timestamp): (Offset, UnixMillis),
+        submission: Submission,
+        outbox: &mut Outbox,
+    ) {
+        if waiter.acks == Acks::None {
+            return;
+        }
+        let stored = Stored {
+            shard: destination.shard,
+            partition: destination.index,
+            offset,
+            timestamp,
+            acks: waiter.acks.min(self.acks_max),
+            submission,
+        };
+        outbox.send(waiter.reply_to, Answer::Stored(stored));
     }
 
     /// Duplicates that only wanted `leader` are answered when the first one is appended; their
@@ -276,6 +398,15 @@ impl Produce {
     }
 }
 
+/// What the submitter is told of a refusal; none where the offer may be made again.
+fn final_refusal(refusal: Refusal) -> Option<ErrorCode> {
+    match refusal {
+        Refusal::Full | Refusal::Unavailable => None,
+        Refusal::Poisoned => Some(ErrorCode::StorageUnavailable),
+        Refusal::TooLarge => Some(ErrorCode::PayloadTooLarge),
+    }
+}
+
 fn waiter(routed: &Routed) -> Waiter {
     let inbound = &routed.inbound;
     Waiter {
@@ -283,28 +414,6 @@ fn waiter(routed: &Routed) -> Waiter {
         acks: inbound.acks,
         taken: inbound.taken,
     }
-}
-
-/// Sends a receipt at the level that the waiter asked for.
-fn answer(
-    waiter: &Waiter,
-    destination: Destination,
-    (offset, timestamp): (Offset, UnixMillis),
-    submission: Submission,
-    outbox: &mut Outbox,
-) {
-    if waiter.acks == Acks::None {
-        return;
-    }
-    let stored = Stored {
-        shard: destination.shard,
-        partition: destination.index,
-        offset,
-        timestamp,
-        acks: waiter.acks,
-        submission,
-    };
-    outbox.send(waiter.reply_to, Answer::Stored(stored));
 }
 
 fn fail(slot: &Slot, outbox: &mut Outbox, counters: &mut CounterWriter) {

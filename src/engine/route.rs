@@ -81,13 +81,33 @@ impl RouteTable {
     /// Where a transaction of this place and id goes.
     #[inline]
     pub fn route(&self, location: GeoLocation, id: &[u8]) -> Destination {
-        let shard = self.geo.determine_shard(location);
+        self.within(self.geo.determine_shard(location), positive_murmur2(id))
+    }
+
+    /// As [`RouteTable::route`], to the nearest shard whose partition for this id is `available`;
+    /// `None` where there is none. `by_distance` is a buffer, whose content is replaced.
+    pub fn route_where(
+        &self,
+        location: GeoLocation,
+        id: &[u8],
+        by_distance: &mut Vec<ShardId>,
+        available: impl Fn(PartitionId) -> bool,
+    ) -> Option<Destination> {
+        self.geo.by_distance_into(location, by_distance);
+        let hash = positive_murmur2(id);
+        let mut candidates = by_distance.iter().map(|shard| self.within(*shard, hash));
+        candidates.find(|candidate| available(candidate.partition))
+    }
+
+    /// Where an id of this hash goes within a shard.
+    #[inline]
+    fn within(&self, shard: ShardId, hash: u32) -> Destination {
         let place = self
             .shards
             .binary_search_by_key(&shard, |entry| entry.shard)
             .expect("checked when the table was made");
         let partitions = &self.shards[place].partitions;
-        let index = positive_murmur2(id) as usize % partitions.len();
+        let index = hash as usize % partitions.len();
         Destination {
             shard,
             index: PartitionIndex(index as u32),

@@ -88,52 +88,69 @@ pub enum AdminError {
     Client(String),
 }
 
-/// Makes sure of a topic and returns its number of partitions. A topic that someone else creates
-/// at the same time is as good as one of ours.
-pub fn ensure_topic(
-    properties: &[Property],
-    spec: &TopicSpec<'_>,
-    create: Create,
-    timeout: Duration,
-) -> Result<u32, AdminError> {
-    let mut config = ClientConfig::new();
-    config.extend(properties.iter().cloned());
-    config.set_log_level(RDKafkaLogLevel::Warning);
-    let client: AdminClient<Logged> = config
-        .create_with_context(Logged)
-        .map_err(|error| AdminError::Client(error.to_string()))?;
-    let task = Task {
-        client,
-        spec,
-        start: Instant::now(),
-        timeout,
-    };
-    let found = match task.wait_for(Wanted::Answer)? {
-        Found::Partitions(partitions) => partitions,
-        Found::Nothing => {
-            match create {
-                Create::Never => {
-                    return Err(AdminError::Missing {
-                        topic: spec.name.to_owned(),
-                    });
+/// A client that looks after topics.
+pub struct TopicAdmin {
+    client: AdminClient<Logged>,
+}
+
+impl TopicAdmin {
+    /// A client for the cluster that the properties name. Connects in the background.
+    ///
+    /// # Errors
+    /// librdkafka refuses the properties.
+    pub fn new(properties: &[Property]) -> Result<TopicAdmin, AdminError> {
+        let mut config = ClientConfig::new();
+        config.extend(properties.iter().cloned());
+        config.set_log_level(RDKafkaLogLevel::Warning);
+        let client = config.create_with_context(Logged);
+        let client = client.map_err(|error| AdminError::Client(error.to_string()))?;
+        Ok(TopicAdmin { client })
+    }
+
+    /// Makes sure of a topic and returns its number of partitions. A topic that someone else
+    /// creates at the same time is as good as one of ours.
+    ///
+    /// # Errors
+    /// The topic is not there as it should be, or the cluster does not answer within `timeout`.
+    pub fn ensure(
+        &self,
+        spec: &TopicSpec<'_>,
+        create: Create,
+        timeout: Duration,
+    ) -> Result<u32, AdminError> {
+        let task = Task {
+            client: &self.client,
+            spec,
+            start: Instant::now(),
+            timeout,
+        };
+        let found = match task.wait_for(Wanted::Answer)? {
+            Found::Partitions(partitions) => partitions,
+            Found::Nothing => {
+                match create {
+                    Create::Never => {
+                        return Err(AdminError::Missing {
+                            topic: spec.name.to_owned(),
+                        });
+                    }
+                    Create::Allowed => task.create()?,
                 }
-                Create::Allowed => task.create()?,
-            }
-            match task.wait_for(Wanted::Leaders)? {
-                Found::Partitions(partitions) => partitions,
-                Found::Nothing => {
-                    return Err(task.too_late("the new topic", "it is not visible".to_owned()));
+                match task.wait_for(Wanted::Leaders)? {
+                    Found::Partitions(partitions) => partitions,
+                    Found::Nothing => {
+                        return Err(task.too_late("the new topic", "it is not visible".to_owned()));
+                    }
                 }
             }
+        };
+        match spec.partitions {
+            Some(asked) if asked != found => Err(AdminError::Partitions {
+                topic: spec.name.to_owned(),
+                asked,
+                found,
+            }),
+            Some(_) | None => Ok(found),
         }
-    };
-    match spec.partitions {
-        Some(asked) if asked != found => Err(AdminError::Partitions {
-            topic: spec.name.to_owned(),
-            asked,
-            found,
-        }),
-        Some(_) | None => Ok(found),
     }
 }
 
@@ -179,7 +196,7 @@ enum Wanted {
 }
 
 struct Task<'a> {
-    client: AdminClient<Logged>,
+    client: &'a AdminClient<Logged>,
     spec: &'a TopicSpec<'a>,
     start: Instant,
     timeout: Duration,
@@ -328,6 +345,15 @@ mod tests {
     use super::*;
     use crate::kafka::properties::{ClientSettings, admin_properties};
 
+    fn ensure(
+        properties: &[Property],
+        spec: &TopicSpec<'_>,
+        create: Create,
+        timeout: Duration,
+    ) -> Result<u32, AdminError> {
+        TopicAdmin::new(properties)?.ensure(spec, create, timeout)
+    }
+
     const PATIENCE: Duration = Duration::from_secs(30);
 
     fn spec(name: &str, partitions: Option<u32>) -> TopicSpec<'_> {
@@ -351,10 +377,10 @@ mod tests {
         mock.create_topic("t", 3, 1).unwrap();
         let properties = properties(mock.bootstrap_servers());
         for asked in [None, Some(3)] {
-            let found = ensure_topic(&properties, &spec("t", asked), Create::Never, PATIENCE);
+            let found = ensure(&properties, &spec("t", asked), Create::Never, PATIENCE);
             assert_eq!(found, Ok(3));
         }
-        let error = ensure_topic(&properties, &spec("t", Some(4)), Create::Allowed, PATIENCE);
+        let error = ensure(&properties, &spec("t", Some(4)), Create::Allowed, PATIENCE);
         assert_eq!(
             error.unwrap_err().to_string(),
             "topic 't' has 3 partitions; 4 are configured"
@@ -367,7 +393,7 @@ mod tests {
         let properties = properties(mock.bootstrap_servers());
         // Twice, so that the question itself did not create it.
         for _ in 0..2 {
-            let found = ensure_topic(&properties, &spec("t", None), Create::Never, PATIENCE);
+            let found = ensure(&properties, &spec("t", None), Create::Never, PATIENCE);
             let topic = "t".to_owned();
             assert_eq!(found, Err(AdminError::Missing { topic }));
         }
@@ -378,7 +404,7 @@ mod tests {
         let properties = properties("127.0.0.1:1".to_owned());
         let short = Duration::from_millis(300);
         let start = Instant::now();
-        let error = ensure_topic(&properties, &spec("t", None), Create::Never, short).unwrap_err();
+        let error = ensure(&properties, &spec("t", None), Create::Never, short).unwrap_err();
         assert!(matches!(error, AdminError::Timeout { .. }), "{error}");
         assert!(start.elapsed() < PATIENCE);
     }

@@ -8,6 +8,14 @@
 //! - [`properties`]: typed options to librdkafka's properties, and nothing else knows these names.
 //! - [`admin`]: topics that have to exist before a shard starts.
 
+//! - `cluster`: one core's end of one cluster; `helper`: its blocking calls.
+//! - [`storage`]: all of a core's clusters behind the engine's seam.
+
 pub mod admin;
+pub mod cluster;
+pub mod fence;
+mod helper;
 pub mod native;
+mod placement;
 pub mod properties;
+pub mod storage;

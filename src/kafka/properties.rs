@@ -69,9 +69,11 @@ pub fn consumer_properties(
     list.add("group.id", &config.group_id);
     list.add("enable.auto.commit", false);
     list.add("enable.auto.offset.store", false);
-    list.add("enable.partition.eof", false);
-    // Positions are ours; this is for one that retention has overtaken.
-    list.add("auto.offset.reset", "earliest");
+    // Up to its end a partition may hold nothing but control records, of which nothing else tells.
+    list.add("enable.partition.eof", true);
+    // Positions are ours. One that retention has overtaken is an error: records would be lost
+    // without a word.
+    list.add("auto.offset.reset", "error");
     list.add("isolation.level", config.isolation_level.name());
     list.add("fetch.min.bytes", config.fetch_min_bytes);
     list.add("fetch.wait.max.ms", config.fetch_max_wait_ms);

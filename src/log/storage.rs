@@ -12,10 +12,10 @@ use super::keeper::KeeperHandle;
 use super::state::Recovered;
 use super::stripe::{Core, PartitionSpec, Processing, ReadAt, Slot, Stripe, StripeOptions};
 use crate::clock::Now;
-use crate::ids::{Offset, PartitionId, StripeId, TopicId};
+use crate::ids::{Acks, Nanos, Offset, PartitionId, StripeId, TopicId, UnixMillis};
 use crate::storage::{
-    CommitRefusal, Consumer, Offer, Outputs, Producer, ReadError, ReadOutcome, Record, Refusal,
-    StorageError, StorageEvent, Visit,
+    Commit, CommitRefusal, Consumer, LaneNews, Offer, Outputs, Producer, ReadError, ReadOutcome,
+    Record, Refusal, Storage, StorageCounts, StorageError, StorageEvent, Visit,
 };
 
 /// What a stripe is made of at start.
@@ -114,13 +114,6 @@ impl<D: Disk> LogStorage<D> {
         (stripe, place.slot, &mut self.core)
     }
 
-    /// Writes what is still open, then a marker that witnesses it. Call it on a clean stop, with
-    /// [`Producer::poll`] in between, until it returns 0 and [`Producer::is_busy`] is false.
-    pub fn finish(&mut self, now: Now) -> usize {
-        let core = &mut self.core;
-        self.stripes.iter_mut().map(|s| s.finish(now, core)).sum()
-    }
-
     /// Offsets of a partition: the first one kept, and those after the last visible and the last
     /// appended record.
     pub fn offsets(&self, partition: PartitionId) -> Offsets {
@@ -146,12 +139,6 @@ impl<D: Disk> LogStorage<D> {
     /// Whether a stripe waits for a segment to go on in, as it does while no space is left.
     pub fn is_blocked(&self) -> bool {
         self.stripes.iter().any(Stripe::is_blocked)
-    }
-
-    /// Whether every stripe has a segment to write to and one to go on in, so that the keeper
-    /// does not write zeros while the first records come.
-    pub fn is_prepared(&self) -> bool {
-        self.stripes.iter().all(Stripe::is_prepared)
     }
 
     /// The disk, for tests that drive it.
@@ -237,8 +224,46 @@ impl<D: Disk> Producer for LogStorage<D> {
         self.stripes.iter().any(Stripe::is_busy)
     }
 
+    fn is_available(&self, _partition: PartitionId) -> bool {
+        true
+    }
+
+    fn acks_max(&self) -> Acks {
+        Acks::All
+    }
+
     fn error(&self) -> Option<StorageError> {
         self.stripes.iter().find_map(Stripe::error).cloned()
+    }
+}
+
+impl<D: Disk> Storage for LogStorage<D> {
+    /// Whether every stripe has a segment to write to and one to go on in, so that the keeper
+    /// does not write zeros while the first records come.
+    fn is_prepared(&self) -> bool {
+        self.stripes.iter().all(Stripe::is_prepared)
+    }
+
+    fn awaits_kernel(&self) -> bool {
+        self.is_busy()
+    }
+
+    fn has_news(&self) -> bool {
+        false
+    }
+
+    fn next_wake(&self) -> Option<Nanos> {
+        None
+    }
+
+    fn take_counts(&mut self) -> StorageCounts {
+        StorageCounts::default()
+    }
+
+    /// Writes what is still open, then a marker that witnesses it.
+    fn finish(&mut self, now: Now) -> usize {
+        let core = &mut self.core;
+        self.stripes.iter_mut().map(|s| s.finish(now, core)).sum()
     }
 }
 
@@ -278,9 +303,20 @@ impl<D: Disk> Consumer for LogStorage<D> {
         partition: PartitionId,
         next: Offset,
         outputs: &Outputs,
-    ) -> Result<(), CommitRefusal> {
+    ) -> Result<Commit, CommitRefusal> {
         let (stripe, slot, core) = self.stripe(partition);
-        stripe.commit(now, slot, next, outputs, core)
+        stripe.commit(now, slot, next, outputs, core)?;
+        // What a crash takes back, it takes back with everything after it, the handler included.
+        Ok(Commit::Settled)
+    }
+
+    fn lane_news(&mut self) -> Option<LaneNews> {
+        None
+    }
+
+    /// None: recovery has read the ids before the core starts.
+    fn history(&mut self, _: &mut impl FnMut(&[u8], PartitionId, Offset, UnixMillis)) -> usize {
+        0
     }
 
     fn position(&self, partition: PartitionId) -> Offset {

@@ -56,6 +56,34 @@ pub enum ReadError {
     Io(String),
 }
 
+/// How far a commit has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Commit {
+    /// It holds, or nothing after it will hold either.
+    Settled,
+    /// It is part of a transaction that is still open: [`LaneNews`] tells how that ended.
+    Open,
+}
+
+/// News about the open commits of a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LaneNews {
+    /// The first `commits` of the open ones hold.
+    Settled {
+        /// The lane.
+        lane: usize,
+        /// How many, in the order in which they were made.
+        commits: usize,
+    },
+    /// Every open commit of the lane is undone: positions and state are those of the last settled
+    /// one. The lane's handler must be made anew. Also comes when a lane is taken over or given
+    /// away.
+    Undone {
+        /// The lane.
+        lane: usize,
+    },
+}
+
 /// Why a commit was refused; nothing was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommitRefusal {
@@ -97,8 +125,9 @@ pub trait Consumer {
     ) -> Result<ReadOutcome, ReadError>;
 
     /// Moves the partition's position to `next` and appends `outputs` (records to other topics,
-    /// state), all in one atomic group: after a crash all of it is there, or none. The position
-    /// is effective at once for [`Consumer::read`].
+    /// state), all in one atomic group: after a crash all of it is there, or none (a cluster set
+    /// to `at_least_once` excepted, where the position follows the outputs). The position is
+    /// effective at once for [`Consumer::read`].
     ///
     /// # Errors
     /// Nothing was appended and the position did not move.
@@ -108,7 +137,15 @@ pub trait Consumer {
         partition: PartitionId,
         next: Offset,
         outputs: &Outputs,
-    ) -> Result<(), CommitRefusal>;
+    ) -> Result<Commit, CommitRefusal>;
+
+    /// Takes the next news about open commits.
+    fn lane_news(&mut self) -> Option<LaneNews>;
+
+    /// Visits records that were processed before this process began, read only so that their ids
+    /// are known as duplicates: key, partition, offset, timestamp. Each is visited once. Returns
+    /// how many there were.
+    fn history(&mut self, seen: &mut impl FnMut(&[u8], PartitionId, Offset, UnixMillis)) -> usize;
 
     /// The committed position: the offset of the next record to process.
     fn position(&self, partition: PartitionId) -> Offset;

@@ -1,20 +1,75 @@
 //! The seam between the engine and storage: a [`Producer`] and a [`Consumer`], both poll-based so
-//! that they fit the duty cycle, both statically dispatched.
+//! that they fit the duty cycle, both statically dispatched; together, a [`Storage`].
 //!
-//! Owns: the two traits and the plain data that crosses them. Never does: I/O. Runs on: a core.
+//! Owns: the traits and the plain data that crosses them. Never does: I/O. Runs on: a core.
 //!
-//! [`crate::log`] provides both for the embedded log. Nothing in here waits: every call does
-//! bounded work and returns.
+//! `log` provides them for the embedded log, `kafka` for clusters. Nothing in here waits: every
+//! call does bounded work and returns.
 //!
 //! A *lane* is a set of partitions whose outputs, state and positions commit together: a stripe
-//! of the embedded log. A core owns one or more lanes, numbered from 0 on that core.
+//! of the embedded log, one partition on a cluster. Lanes are numbered from 0 on each core.
 
 mod consumer;
 mod outputs;
 mod partitioner;
 mod producer;
 
-pub use consumer::{CommitRefusal, Consumer, ReadError, ReadOutcome, Record, Visit};
+pub use consumer::{
+    Commit, CommitRefusal, Consumer, LaneNews, ReadError, ReadOutcome, Record, Visit,
+};
 pub use outputs::{Mark, OutputRecord, OutputRecords, Outputs, OutputsFull, StateChanges};
 pub use partitioner::positive_murmur2;
 pub use producer::{Ack, Offer, Producer, Refusal, StorageError, StorageEvent};
+
+use crate::clock::Now;
+use crate::ids::Nanos;
+
+/// What storage counts of itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StorageCounts {
+    /// Partitions that this core was given.
+    pub assigned: u64,
+    /// Partitions that were taken from this core.
+    pub revoked: u64,
+    /// Kafka transactions committed.
+    pub committed: u64,
+    /// Kafka transactions aborted.
+    pub aborted: u64,
+    /// Times that a cluster became unreachable.
+    pub unreachable: u64,
+}
+
+impl std::ops::AddAssign for StorageCounts {
+    fn add_assign(&mut self, other: StorageCounts) {
+        self.assigned += other.assigned;
+        self.revoked += other.revoked;
+        self.committed += other.committed;
+        self.aborted += other.aborted;
+        self.unreachable += other.unreachable;
+    }
+}
+
+/// Both ends of one core's storage, and its life from start to stop.
+pub trait Storage: Producer + Consumer {
+    /// Whether transactions may be taken in: what has to be known or ready before is.
+    fn is_prepared(&self) -> bool;
+
+    /// Whether news of its work comes through the executor; otherwise whoever has some rings the
+    /// core's doorbell.
+    fn awaits_kernel(&self) -> bool;
+
+    /// Whether something came since the last [`Producer::poll`]. Looked at once more between the
+    /// announcement of sleep and sleep itself.
+    fn has_news(&self) -> bool;
+
+    /// When [`Producer::poll`] has something to do even if nobody rings.
+    fn next_wake(&self) -> Option<Nanos>;
+
+    /// What was counted since the last call.
+    fn take_counts(&mut self) -> StorageCounts;
+
+    /// Brings what is open to its end, for a clean stop: call it with [`Producer::poll`] in
+    /// between until it returns 0 and [`Producer::is_busy`] is false. Gives up by itself, within
+    /// bounds, on what does not answer.
+    fn finish(&mut self, now: Now) -> usize;
+}

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use crate::clock::Now;
-use crate::ids::{Nanos, Offset, PartitionId, UnixMillis};
+use crate::ids::{Acks, Nanos, Offset, PartitionId, UnixMillis};
 
 /// A record on its way into storage. The payload is held by reference count, not copied; storage
 /// copies it once, to where it is written from.
@@ -32,6 +32,9 @@ pub struct Offer {
 pub enum Refusal {
     /// Every buffer is full or no space is left on the device: offer again later.
     Full,
+    /// What holds the partition cannot be reached, and the configuration says that another shard
+    /// shall take its records ([`Producer::is_available`]).
+    Unavailable,
     /// Storage no longer accepts appends ([`StorageError::Poisoned`]).
     Poisoned,
     /// The record can never fit.
@@ -44,6 +47,9 @@ pub enum StorageError {
     /// A write or sync failed, so what lies on the device is unknown. Reads go on, appends never.
     #[error("storage is poisoned: {0}")]
     Poisoned(String),
+    /// A cluster refuses for good: this node was fenced, a topic is gone, a right is missing.
+    #[error("{0}")]
+    Cluster(String),
 }
 
 /// What became of a record that was offered.
@@ -59,12 +65,20 @@ pub struct Ack {
 
 /// News about records. Per partition, `Appended` come in offset order, and so do `Durable`; every
 /// `Durable` follows its own `Appended`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum StorageEvent {
     /// The record has its offset and lies in memory.
     Appended(Ack),
-    /// The record survives a crash.
+    /// The record is as safe as storage makes it ([`Producer::acks_max`]): with `all` it survives
+    /// a crash.
     Durable(Ack),
+    /// The record has left, and nothing more will be heard of it (`acks_max` = none).
+    Sent {
+        /// The token of its [`Offer`].
+        token: u32,
+    },
+    /// The record was surely not stored and comes back: it may be offered again, elsewhere too.
+    Returned(Offer),
     /// The record was taken but could not be made durable; its fate is unknown to the submitter.
     Failed {
         /// The token of its [`Offer`].
@@ -91,6 +105,12 @@ pub trait Producer {
 
     /// Whether anything was appended or offered that is not yet durable.
     fn is_busy(&self) -> bool;
+
+    /// Whether the partition takes records now; `false` only where another shard shall take them.
+    fn is_available(&self, partition: PartitionId) -> bool;
+
+    /// The strongest promise that this storage keeps. Never changes.
+    fn acks_max(&self) -> Acks;
 
     /// The error that poisoned storage, if one did.
     fn error(&self) -> Option<StorageError>;

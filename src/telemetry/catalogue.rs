@@ -122,6 +122,18 @@ catalogue! {
             "Records sent to the dead letter topic with the reason.";
         HandlerPanics = "handler_panics", Events,
             "Panics of the handler; each one also counts as dead_lettered.";
+        Failovers = "failovers", Transactions,
+            "Transactions that another shard took because their nearest one could not be reached.";
+        PartitionsAssigned = "partitions_assigned", Events,
+            "Partitions on clusters that this core was given to process.";
+        PartitionsRevoked = "partitions_revoked", Events,
+            "Partitions on clusters that were taken from this core.";
+        TransactionsCommitted = "kafka_transactions_committed", Events,
+            "Kafka transactions of processing that were committed.";
+        TransactionsAborted = "kafka_transactions_aborted", Events,
+            "Kafka transactions of processing that were aborted; their records are processed again.";
+        ClusterUnreachable = "cluster_unreachable", Events,
+            "Times that a cluster acknowledged nothing for so long that it counted as unreachable.";
         RecordsAppended = "records_appended", Records,
             "Records appended to this core's stripes.";
         WindowFull = "window_full", Events,

@@ -15,7 +15,7 @@ use corelane::engine::gateway::{Gate, GateOptions, LocalEvent};
 use corelane::engine::handler::HandlerFactory;
 use corelane::engine::ledger::{Totals, totals_in_state};
 use corelane::engine::message::{Answer, Reply, Request, Stored};
-use corelane::engine::process::ProcessOptions;
+use corelane::engine::process::{ProcessOptions, Remember};
 use corelane::engine::route::{RouteTable, ShardPartitions};
 use corelane::engine::status::CoreStatus;
 use corelane::engine::submitter::{Entrance, Submitter};
@@ -350,6 +350,7 @@ impl<F: HandlerFactory> Rig<F> {
                 outputs_bytes_max: setup.outputs_bytes_max,
                 topics: Arc::new(topics),
                 dead_letters: Arc::new(dead_letters.collect()),
+                remember: Remember::Own,
             },
         };
         let core = Core::new(options, parts, Arc::clone(&self.factory));

@@ -15,7 +15,7 @@ use corelane::log::storage::{LogStorage, StripeStart};
 use corelane::log::stripe::{PartitionSpec, Processing, ReadAt, StripeOptions};
 use corelane::storage::{
     Ack, CommitRefusal, Consumer, Offer, Outputs, Producer, ReadError, ReadOutcome, Record,
-    Refusal, StorageEvent, Visit,
+    Refusal, Storage, StorageEvent, Visit,
 };
 
 /// Small, so that tests roll.
@@ -162,6 +162,9 @@ impl Rig {
             StorageEvent::Appended(ack) => appended.push(ack),
             StorageEvent::Durable(ack) => durable.push(ack),
             StorageEvent::Failed { token } => failed.push(token),
+            StorageEvent::Sent { .. } | StorageEvent::Returned(_) => {
+                panic!("the log keeps what it has taken")
+            }
         };
         let work = log.poll(self.now, &mut on) + log.flush(self.now, &mut on);
         work + self.keeper.step(self.now.mono)
@@ -267,7 +270,7 @@ impl Rig {
         let outcome = self.log.read(id, &mut |_| Visit::Continue);
         if let ReadOutcome::Records(next) = outcome.expect("nothing is damaged") {
             match self.log.commit(self.now, id, next, outputs) {
-                Ok(()) | Err(CommitRefusal::Full) => {}
+                Ok(_) | Err(CommitRefusal::Full) => {}
                 Err(refusal) => panic!("{refusal:?}"),
             }
         }

@@ -4,15 +4,18 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::exactly_once::Entry;
+use crate::clock::Now;
 use crate::ids::{Nanos, Offset, PartitionId, ShardId};
 use crate::storage::{Outputs, OutputsFull, Record, Visit};
+use crate::telemetry::{Counter, CounterWriter};
 use crate::transaction::codec;
 
 use super::super::handler::{ProcessError, TransactionHandler};
-use super::super::produce::Produce;
+use super::super::pending::Seen;
+use super::super::produce::{Produce, Recognised};
 use super::{
     Condemned, DEAD_LETTER_OFFSET, DEAD_LETTER_PARTITION, DEAD_LETTER_REASON, ProcessOptions,
+    Remember,
 };
 
 /// What a batch came to; counted once its group is written.
@@ -21,6 +24,14 @@ pub(super) struct Tally {
     pub processed: u64,
     pub duplicates: u64,
     pub dead_lettered: u64,
+}
+
+impl Tally {
+    pub fn count(self, counters: &mut CounterWriter) {
+        counters.add(Counter::Processed, self.processed);
+        counters.add(Counter::ProcessedDuplicates, self.duplicates);
+        counters.add(Counter::DeadLettered, self.dead_lettered);
+    }
 }
 
 /// Why a batch ended before its records did.
@@ -36,10 +47,11 @@ pub(super) struct Run<'a, H> {
     pub outputs: &'a mut Outputs,
     pub stamps: &'a mut Vec<(Option<Nanos>, Option<Nanos>)>,
     pub options: &'a ProcessOptions,
-    pub produce: &'a Produce,
+    pub produce: &'a mut Produce,
     pub condemned: Option<&'a Condemned>,
     /// Records after which it ends.
     pub records_max: usize,
+    pub now: Now,
     pub shard: ShardId,
     pub partition: PartitionId,
     /// After the last record that is settled.
@@ -52,7 +64,8 @@ impl<H: TransactionHandler> Run<'_, H> {
     /// Takes the next record. It counts once the batch is committed.
     pub fn visit(&mut self, record: Record<'_>) -> Visit {
         let mark = self.outputs.mark();
-        let verdict = self.judge(&record);
+        let mut taken = record.taken;
+        let verdict = self.judge(&record, &mut taken);
         if self.outputs.overflowed() && !self.stamps.is_empty() {
             // The outputs of the records before leave no room: this one begins the next batch.
             self.outputs.rewind(mark);
@@ -88,7 +101,7 @@ impl<H: TransactionHandler> Run<'_, H> {
             return Visit::Stop;
         }
         self.next = record.offset.plus(1);
-        self.stamps.push((record.taken, record.visible));
+        self.stamps.push((taken, record.visible));
         // Half of the room is kept: for a record that puts out much, and for the handler's state.
         let is_full = self.stamps.len() >= self.records_max
             || self.outputs.stored_bytes_max() * 2 >= self.options.outputs_bytes_max;
@@ -104,8 +117,9 @@ impl<H: TransactionHandler> Run<'_, H> {
             .filter(|condemned| condemned.offset == offset)
     }
 
-    /// Decodes one record and gives it to the handler.
-    fn judge(&mut self, record: &Record<'_>) -> Result<(), Verdict> {
+    /// Decodes one record and gives it to the handler. Also finds out when it was taken in, where
+    /// its submission still waits.
+    fn judge(&mut self, record: &Record<'_>, taken: &mut Option<Nanos>) -> Result<(), Verdict> {
         if let Some(condemned) = self.condemned_at(record.offset) {
             return Err(Verdict::Reject(Cow::Owned(condemned.reason.clone())));
         }
@@ -113,8 +127,18 @@ impl<H: TransactionHandler> Run<'_, H> {
             Ok(transaction) => transaction,
             Err(error) => return Err(Verdict::Reject(error.to_string().into())),
         };
-        if self.is_duplicate(transaction.id, record.offset) {
-            return Err(Verdict::Duplicate);
+        let place = Seen {
+            partition: self.partition,
+            offset: record.offset,
+            timestamp: record.timestamp,
+        };
+        match self.produce.recognise(transaction.id, place) {
+            Recognised::Duplicate => return Err(Verdict::Duplicate),
+            Recognised::Known { taken: waiting } => *taken = taken.or(waiting),
+            Recognised::New => match self.options.remember {
+                Remember::Own => {}
+                Remember::All => self.produce.remember(transaction.id, place, self.now),
+            },
         }
         let (handler, outputs) = (&mut *self.handler, &mut *self.outputs);
         match guarded(|| handler.process(&transaction, outputs)) {
@@ -126,20 +150,6 @@ impl<H: TransactionHandler> Run<'_, H> {
                 offset: record.offset,
                 message,
             })),
-        }
-    }
-
-    /// Whether the window knows this id from another record.
-    fn is_duplicate(&self, id: &[u8], offset: Offset) -> bool {
-        match self.produce.window.get(self.produce.fingerprinter.of(id)) {
-            Some(Entry::Stored {
-                partition,
-                offset: first,
-                ..
-            }) => (partition, first) != (self.partition, offset),
-            // In flight, so not durable, while this one is visible: then this is the first one,
-            // read at `appended`.
-            Some(Entry::InFlight { .. }) | None => false,
         }
     }
 

@@ -40,6 +40,9 @@ pub enum ConsumerEvent {
     Error(KafkaError),
     /// Of one partition: it is gone, not allowed, or a batch in it cannot be read.
     Partition(TopicPartition, KafkaError),
+    /// Everything before this offset was handed over; what comes next is not written yet. Told
+    /// once for each end (`enable.partition.eof`).
+    End(TopicPartition, Offset),
     /// The group gives these to this member, in addition to what it has. To be answered by
     /// [`NativeConsumer::incremental_assign`], now or later.
     Assigned(Vec<TopicPartition>),
@@ -213,6 +216,11 @@ impl NativeConsumer {
         };
         let part = TopicPartition { topic, partition };
         match error {
+            Some(error) if error.is_end() => {
+                // SAFETY: the message is live; its offset is a plain field.
+                let end = unsafe { (*raw).offset };
+                ConsumerEvent::End(part, Offset(end))
+            }
             Some(error) => ConsumerEvent::Partition(part, error),
             // SAFETY: the message has no error, is of this client, and nobody owns it any more.
             None => ConsumerEvent::Message(unsafe {

@@ -127,6 +127,25 @@ impl KafkaError {
         TIMEOUTS.iter().any(|code| *code as i32 == self.code)
     }
 
+    /// A call that was not made again, since nothing shall be waited for any more.
+    pub(in crate::kafka) fn gave_up() -> KafkaError {
+        KafkaError::from_code(Code::RD_KAFKA_RESP_ERR__DESTROY as i32)
+    }
+
+    /// Whether it only says that a partition's end was met.
+    pub(super) fn is_end(&self) -> bool {
+        self.code == Code::RD_KAFKA_RESP_ERR__PARTITION_EOF as i32
+    }
+
+    /// Whether an offset is not in the partition: retention has taken it, or it was never there.
+    pub fn is_out_of_range(&self) -> bool {
+        const OUT: [Code; 2] = [
+            Code::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE,
+            Code::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET,
+        ];
+        OUT.iter().any(|code| *code as i32 == self.code)
+    }
+
     /// Whether the cluster has no such topic or partition.
     pub fn is_unknown_topic(&self) -> bool {
         const UNKNOWN: [Code; 3] = [

@@ -20,8 +20,8 @@
 //! - Error codes are read as numbers. A broker may send a code that is newer than the bindings,
 //!   and a Rust enum that holds an unknown value is undefined behaviour.
 //!
-//! Foreign functions cannot run under Miri; what is pure ([`slab`], [`error`]'s classes) can. The
-//! rest is argued in `SAFETY` comments and tested against librdkafka's own mock cluster.
+//! Foreign functions cannot run under Miri; what is pure (the slab of values) can. The rest is
+//! argued in `SAFETY` comments and tested against librdkafka's own mock cluster.
 
 mod client;
 mod conf;

@@ -72,6 +72,7 @@ fn messages(consumer: &mut NativeConsumer, count: usize) -> Vec<Message> {
     until("messages", || {
         consumer.poll(100, &mut |event| match event {
             ConsumerEvent::Message(message) => messages.push(message),
+            ConsumerEvent::End(..) => {}
             ConsumerEvent::Error(error) => panic!("{error}"),
             ConsumerEvent::Partition(part, error) => panic!("{part:?}: {error}"),
             ConsumerEvent::Assigned(_)

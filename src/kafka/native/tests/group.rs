@@ -41,6 +41,7 @@ impl Member {
                 result.unwrap();
                 committed.push(parts);
             }
+            ConsumerEvent::End(..) => {}
             ConsumerEvent::Error(error) => panic!("{error}"),
             ConsumerEvent::Partition(part, error) => panic!("{part:?}: {error}"),
             ConsumerEvent::Assigned(parts) => answers.push((Answer::Take, parts)),

@@ -1,0 +1,146 @@
+//! What the consumer brings: messages to their partitions, and what it says about them.
+
+use super::Cluster;
+use super::part::Phase;
+use crate::clock::Now;
+use crate::kafka::native::{ConsumerEvent, KafkaError, TopicPartition};
+use crate::storage::{ReadOutcome, Record, Visit};
+
+/// Messages taken from librdkafka in one cycle.
+const MESSAGES_MAX: usize = 2048;
+
+/// A member of a group must poll now and then also when there is no news, or it counts as dead.
+const POLL_INTERVAL_NS: u64 = 1_000_000_000;
+
+/// Outputs of `at_least_once` under way, beyond which nothing more is processed.
+const OUTPUTS_OUTSTANDING_MAX: usize = 64 << 10;
+
+impl Cluster {
+    pub(super) fn poll_consumer(&mut self, now: Now) -> usize {
+        let is_due = now.mono.since(self.polled_at) > POLL_INTERVAL_NS;
+        if !self.consumer.has_news() && !is_due {
+            return 0;
+        }
+        // Beyond the bound messages stay with librdkafka, whose own bound then stops the fetching.
+        let room = self.read_ahead_max.saturating_sub(self.read_ahead);
+        if room == 0 {
+            return 0;
+        }
+        self.polled_at = now.mono;
+        // Taken out for the time of the poll, since its events change everything else.
+        let mut events = std::mem::take(&mut self.arrivals);
+        let messages_max = room.min(MESSAGES_MAX);
+        let work = self
+            .consumer
+            .poll(messages_max, &mut |event| events.push(event));
+        for event in events.drain(..) {
+            self.on_consumer_event(event, now);
+        }
+        self.arrivals = events;
+        work
+    }
+
+    fn on_consumer_event(&mut self, event: ConsumerEvent, now: Now) {
+        match event {
+            ConsumerEvent::Message(message) => {
+                let Some(part) = self.number_of(message.part()) else {
+                    return;
+                };
+                if self.part_mut(part).take(message, now.mono) {
+                    self.read_ahead += 1;
+                    self.requeue(part);
+                }
+            }
+            ConsumerEvent::End(place, end) => {
+                if let Some(part) = self.number_of(place) {
+                    let part = self.part_mut(part);
+                    part.met_end = part.met_end.max(end);
+                }
+            }
+            ConsumerEvent::Partition(place, error) => self.on_partition_error(place, &error),
+            ConsumerEvent::Error(error) => self.on_client_error(&error),
+            ConsumerEvent::Assigned(places) => self.on_assigned(&places),
+            ConsumerEvent::Revoked(places) => self.on_revoked(&places),
+            ConsumerEvent::Lost(places) => self.on_lost(&places),
+            ConsumerEvent::Committed { result: Ok(()), .. } => {}
+            ConsumerEvent::Committed {
+                result: Err(error),
+                parts,
+            } => {
+                tracing::warn!(cluster = self.name, %error, "positions were not committed");
+                // Said again with the next commit.
+                for (place, _) in parts {
+                    if let Some(part) = self.number_of(place) {
+                        self.part_mut(part).reported = crate::ids::Offset(-1);
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn number_of(&self, place: TopicPartition) -> Option<u32> {
+        self.by_place.get(&place).copied()
+    }
+
+    fn on_partition_error(&mut self, place: TopicPartition, error: &KafkaError) {
+        let topic = self.consumer.topic_name(place.topic);
+        let partition = place.partition;
+        if error.is_unknown_topic() || error.is_out_of_range() {
+            self.fail(format!("partition {partition} of topic {topic}: {error}"));
+        } else {
+            tracing::warn!(cluster = self.name, topic, partition, %error, "reading failed for now");
+        }
+    }
+
+    /// Errors of a whole client. librdkafka mends its connections by itself, so only what it calls
+    /// fatal ends anything.
+    pub(super) fn on_client_error(&mut self, error: &KafkaError) {
+        let fatal = [self.producer.fatal_error(), self.consumer.fatal_error()];
+        if let Some(error) = fatal.into_iter().flatten().next() {
+            self.fail(match error.is_fenced() {
+                true => format!("another instance of this node has taken over: {error}"),
+                false => error.to_string(),
+            });
+        } else {
+            tracing::warn!(cluster = self.name, %error, "the cluster's client reports an error");
+        }
+    }
+
+    /// As [`crate::storage::Consumer::next_ready`].
+    pub fn next_ready(&mut self) -> Option<u32> {
+        let can_write = match &self.transaction {
+            Some(transaction) => transaction.is_writable(),
+            None => {
+                self.breaker.is_reachable() && self.outputs_outstanding < OUTPUTS_OUTSTANDING_MAX
+            }
+        };
+        if !can_write {
+            return None;
+        }
+        let part = self.ready.pop_front()?;
+        self.part_mut(part).queued = false;
+        Some(part)
+    }
+
+    /// As [`crate::storage::Consumer::requeue`].
+    pub fn requeue(&mut self, part: u32) {
+        let entry = self.part_mut(part);
+        if entry.is_ready() && !entry.queued {
+            entry.queued = true;
+            self.ready.push_back(part);
+        }
+    }
+
+    /// As [`crate::storage::Consumer::read`].
+    pub fn read(&mut self, part: u32, visit: &mut impl FnMut(Record<'_>) -> Visit) -> ReadOutcome {
+        let part = self.part_mut(part);
+        // It may have been given away since it was queued.
+        if part.phase != Phase::Open {
+            return ReadOutcome::Empty;
+        }
+        match part.read(visit) {
+            Some(next) => ReadOutcome::Records(next),
+            None => ReadOutcome::Empty,
+        }
+    }
+}
