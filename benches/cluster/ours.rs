@@ -140,7 +140,8 @@ impl Consumer {
                 ConsumerEvent::Error(error) | ConsumerEvent::Partition(_, error) => {
                     problem = Some(error);
                 }
-                ConsumerEvent::Assigned(_)
+                ConsumerEvent::End(..)
+                | ConsumerEvent::Assigned(_)
                 | ConsumerEvent::Revoked(_)
                 | ConsumerEvent::Lost(_)
                 | ConsumerEvent::Committed { .. } => {}

@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use corelane::kafka::admin::{Create, TopicSpec, ensure_topic};
+use corelane::kafka::admin::{Create, TopicAdmin, TopicSpec};
 use corelane::kafka::properties::{ClientSettings, admin_properties};
 use futures_lite::future::block_on;
 use rdkafka::admin::{AdminClient, AdminOptions};
@@ -92,7 +92,7 @@ impl Place {
                     replication: Some(1),
                     config: &[],
                 };
-                ensure_topic(&properties, &spec, Create::Allowed, PATIENCE)?;
+                TopicAdmin::new(&properties)?.ensure(&spec, Create::Allowed, PATIENCE)?;
             }
         }
         Ok(Topic { place: self, name })
