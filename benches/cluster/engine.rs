@@ -10,14 +10,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use corelane::clock;
 use corelane::config::Config;
-use corelane::control::{Node, NodeOptions, NodeReport};
+use corelane::control::{Node, NodeOptions};
 use corelane::engine::ledger::Ledger;
 use corelane::engine::message::Answer;
 use corelane::engine::submitter::{Entrance, Submitter};
 use corelane::frame::Correlation;
 use corelane::ids::{Acks, Nanos};
 use corelane::location::GeoLocation;
-use corelane::telemetry::{Counter, Stage, Summary};
+use corelane::telemetry::{Counter, Stage, StageHistograms, Summary};
 use corelane::transaction::{TransactionRef, codec};
 
 use crate::place::Place;
@@ -27,7 +27,7 @@ use crate::values::Values;
 use crate::{Failure, Scale, seconds, values};
 
 /// How long what was submitted may take to be processed.
-const DRAIN_MAX: Duration = Duration::from_secs(120);
+const PROCESSING_MAX: Duration = Duration::from_secs(120);
 
 const PARTITIONS: u16 = 4;
 
@@ -83,23 +83,29 @@ fn config(brokers: &str, promise: Promise, topic: &str) -> Result<Config, Failur
 }
 
 /// Submits transactions of one run; the thread that makes it has to be the one that uses it.
-struct Feed<'a> {
+struct Feed {
     port: Submitter,
-    values: &'a Values,
+    values: Values,
     location: GeoLocation,
-    records: usize,
+    /// Submitted so far.
     sent: usize,
     /// Encoded, but its core had no room yet.
     held: Option<(Bytes, Nanos)>,
     rejected: usize,
 }
 
-impl Feed<'_> {
-    /// Submits everything, at a pace or as soon as there is room, and takes every answer.
-    fn run(&mut self, node: &Node, pace: Option<Pace>) -> Result<(), Failure> {
+impl Feed {
+    /// Submits `records` more, at a pace or as soon as there is room, takes every answer, and
+    /// waits until all are processed.
+    fn run(&mut self, node: &Node, records: usize, rate: Option<u64>) -> Result<(), Failure> {
         const NAP: Duration = Duration::from_millis(20);
-        while self.sent < self.records || self.port.outstanding() > 0 {
-            let mut work = self.burst(pace)?;
+        let run = Run {
+            first: self.sent,
+            end: self.sent + records,
+            pace: rate.map(|rate| Pace::start(rate, records)),
+        };
+        while self.sent < run.end || self.port.outstanding() > 0 {
+            let mut work = self.burst(&run)?;
             self.port.ring();
             let rejected = &mut self.rejected;
             work += self.port.poll(|_, answer| match answer {
@@ -108,7 +114,7 @@ impl Feed<'_> {
             });
             if work == 0 {
                 node.failure().map_or(Ok(()), Err)?;
-                let due = pace.and_then(|pace| pace.next(self.sent));
+                let due = run.due(self.sent);
                 let nap = match (&self.held, due) {
                     (None, Some(due)) => Duration::from_nanos(due.since(clock::monotonic())),
                     (Some(_), _) | (None, None) => NAP,
@@ -117,21 +123,21 @@ impl Feed<'_> {
             }
         }
         match self.rejected {
-            0 => Ok(()),
+            0 => processed(node, self.sent),
             rejected => Err(format!("{rejected} transactions were rejected").into()),
         }
     }
 
     /// Submits what is due and there is room for; how many that were.
-    fn burst(&mut self, pace: Option<Pace>) -> Result<usize, Failure> {
+    fn burst(&mut self, run: &Run) -> Result<usize, Failure> {
         const BURST: usize = 64;
         let mut done = 0;
-        while done < BURST && self.sent < self.records {
+        while done < BURST && self.sent < run.end {
             let (body, taken) = match self.held.take() {
                 Some(held) => held,
                 None => {
                     let now = clock::monotonic();
-                    let taken = pace.map_or(now, |pace| pace.intended(self.sent));
+                    let taken = run.due(self.sent).unwrap_or(now);
                     if taken > now {
                         break;
                     }
@@ -164,39 +170,73 @@ impl Feed<'_> {
     }
 }
 
-/// Runs a node of its own through `records`. Its report, and the seconds from the first submission
-/// until all were processed.
+/// Transactions that are submitted in one go: `first..end`.
+struct Run {
+    first: usize,
+    end: usize,
+    /// None where each is due as soon as there is room.
+    pace: Option<Pace>,
+}
+
+impl Run {
+    /// When the next one is meant to be submitted; none at no pace, and after the last.
+    fn due(&self, sent: usize) -> Option<Nanos> {
+        self.pace.and_then(|pace| pace.next(sent - self.first))
+    }
+}
+
+/// Waits until this many transactions are processed, each once.
+fn processed(node: &Node, records: usize) -> Result<(), Failure> {
+    let start = clock::monotonic();
+    loop {
+        let counters = node.counters();
+        let processed = counters.get(Counter::Processed);
+        let again = counters.get(Counter::ProcessedDuplicates);
+        if processed == records as u64 && again == 0 {
+            return Ok(());
+        }
+        let waited = Duration::from_nanos(clock::monotonic().since(start));
+        if processed > records as u64 || again > 0 || waited > PROCESSING_MAX {
+            return Err(format!("of {records}, {processed} were processed, {again} again").into());
+        }
+        node.failure().map_or(Ok(()), Err)?;
+        std::thread::sleep(Duration::from_micros(500));
+    }
+}
+
+/// Runs a node of its own through `records`, after a burst that warms it up and is not counted.
+/// What was timed, and the seconds from the first submission until all were processed.
 fn node(
     place: &Place,
     promise: Promise,
-    values: &Values,
+    scale: &Scale,
     records: usize,
     rate: Option<u64>,
-) -> Result<(NodeReport, f64), Failure> {
-    let topic = place.topic(&promise.name(), PARTITIONS)?;
+) -> Result<(StageHistograms, f64), Failure> {
+    let topic = place.topic(promise.name(), PARTITIONS)?;
     let config = config(&place.brokers(), promise, &topic.name)?;
     let mut node = Node::start(&config, NodeOptions { ports: 1 }, Ledger::new)?;
     let mut feed = Feed {
         port: node.submitter().ok_or("the node has no port left")?,
-        values,
+        values: Values::new(scale.record_bytes),
         location: config.shards[0].location()?,
-        records,
         sent: 0,
         held: None,
         rejected: 0,
     };
+    let histograms = |node: &Node| -> Result<StageHistograms, Failure> {
+        let report = node.report().ok_or("a core does not answer")?;
+        Ok(report.histograms)
+    };
+    feed.run(&node, scale.transactions / 10, None)?;
+    let before = histograms(&node)?;
     let start = clock::monotonic();
-    feed.run(&node, rate.map(|rate| Pace::start(rate, records)))?;
-    node.drain(DRAIN_MAX)?;
+    feed.run(&node, records, rate)?;
     let seconds = seconds(start, clock::monotonic());
-    let report = node.report().ok_or("a core does not answer")?;
+    let after = histograms(&node)?;
+    node.drain(PROCESSING_MAX)?;
     node.stop()?;
-    let processed = report.counters.get(Counter::Processed);
-    let again = report.counters.get(Counter::ProcessedDuplicates);
-    if processed != records as u64 || again != 0 {
-        return Err(format!("of {records}, {processed} were processed, {again} again").into());
-    }
-    Ok((report, seconds))
+    Ok((after.since(&before), seconds))
 }
 
 fn row(name: String, rounds: &[Summary]) -> LatencyRow {
@@ -214,32 +254,31 @@ fn row(name: String, rounds: &[Summary]) -> LatencyRow {
 
 pub fn run(place: &Place, scale: &Scale) -> Result<Section, Failure> {
     const SHOWN: [Stage; 3] = [Stage::Produce, Stage::Consume, Stage::EndToEnd];
-    let values = Values::new(scale.record_bytes);
     let mut saturation = Promise::ALL.map(|promise| Rates::new(promise.name()));
     for _ in 0..scale.engine_rounds {
         for (promise, rates) in Promise::ALL.into_iter().zip(&mut saturation) {
-            let (_, seconds) = node(place, promise, &values, scale.transactions, None)?;
+            let (_, seconds) = node(place, promise, scale, scale.transactions, None)?;
             rates.add(scale.transactions, seconds);
         }
     }
-    let mut reports = [Vec::new(), Vec::new()];
+    let mut timed = [Vec::new(), Vec::new()];
     for _ in 0..scale.engine_rounds {
-        let turns = Promise::ALL.into_iter().zip(&saturation).zip(&mut reports);
-        for ((promise, rates), reports) in turns {
+        let turns = Promise::ALL.into_iter().zip(&saturation).zip(&mut timed);
+        for ((promise, rates), timed) in turns {
             let rate = (rates.median() * scale.share).max(1.0);
             let records = (rate * scale.engine_seconds).ceil() as usize;
-            let (report, _) = node(place, promise, &values, records, Some(rate as u64))?;
-            reports.push(report);
+            let (histograms, _) = node(place, promise, scale, records, Some(rate as u64))?;
+            timed.push(histograms);
         }
     }
     let mut latencies = Vec::new();
     let mut p99_us = Vec::new();
-    for ((promise, rates), reports) in Promise::ALL.into_iter().zip(&saturation).zip(&reports) {
+    for ((promise, rates), timed) in Promise::ALL.into_iter().zip(&saturation).zip(&timed) {
         let rate = rates.median() * scale.share;
         for stage in SHOWN {
-            let rounds: Vec<Summary> = reports
+            let rounds: Vec<Summary> = timed
                 .iter()
-                .map(|report| report.histograms.summary(stage))
+                .map(|histograms| histograms.summary(stage))
                 .collect();
             let name = format!("{}, {} at {rate:.0}/s", promise.name(), stage.name());
             let row = row(name, &rounds);

@@ -199,8 +199,8 @@ pub fn run(place: &Place, scale: &Scale) -> Result<Section, Failure> {
     let mut contenders = contenders(scale, &properties, &topic.name)?;
     let count = (scale.rate as f64 * scale.seconds).ceil() as usize;
     for contender in &mut contenders {
-        // Connections, metadata, the producer's id.
-        contender.round(Pace::start(scale.rate, (count / 10).max(1)))?;
+        // Connections, metadata, the producer's id, and a broker that was just started.
+        contender.round(Pace::start(scale.rate, count))?;
     }
     let mut rows: Vec<Latencies> = NAMES.map(Latencies::new).into();
     for round in 0..scale.rounds {
