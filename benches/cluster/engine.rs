@@ -22,7 +22,7 @@ use corelane::transaction::{TransactionRef, codec};
 
 use crate::place::Place;
 use crate::report::{Bound, Check, LatencyRow, Rates, Section, median, rate_ratio};
-use crate::round::Pace;
+use crate::round::{Pace, Punctual};
 use crate::values::Values;
 use crate::{Failure, Scale, seconds, values};
 
@@ -230,6 +230,7 @@ fn node(
     };
     feed.run(&node, scale.transactions / 10, None)?;
     let before = histograms(&node)?;
+    let _punctual = Punctual::start()?;
     let start = clock::monotonic();
     feed.run(&node, records, rate)?;
     let seconds = seconds(start, clock::monotonic());
@@ -252,43 +253,56 @@ fn row(name: String, rounds: &[Summary]) -> LatencyRow {
     }
 }
 
-pub fn run(place: &Place, scale: &Scale) -> Result<Section, Failure> {
-    const SHOWN: [Stage; 3] = [Stage::Produce, Stage::Consume, Stage::EndToEnd];
-    let mut saturation = Promise::ALL.map(|promise| Rates::new(promise.name()));
+/// Bursts: how many transactions a second each promise allows.
+fn saturations(place: &Place, scale: &Scale) -> Result<[Rates; 2], Failure> {
+    let mut saturations = Promise::ALL.map(|promise| Rates::new(promise.name()));
     for _ in 0..scale.engine_rounds {
-        for (promise, rates) in Promise::ALL.into_iter().zip(&mut saturation) {
+        for (promise, rates) in Promise::ALL.into_iter().zip(&mut saturations) {
             let (_, seconds) = node(place, promise, scale, scale.transactions, None)?;
             rates.add(scale.transactions, seconds);
         }
     }
+    Ok(saturations)
+}
+
+/// Open loops: what each round timed at `rates`, by promise.
+fn open_loops(
+    place: &Place,
+    scale: &Scale,
+    rates: [u64; 2],
+) -> Result<[Vec<StageHistograms>; 2], Failure> {
     let mut timed = [Vec::new(), Vec::new()];
     for _ in 0..scale.engine_rounds {
-        let turns = Promise::ALL.into_iter().zip(&saturation).zip(&mut timed);
-        for ((promise, rates), timed) in turns {
-            let rate = (rates.median() * scale.share).max(1.0);
-            let records = (rate * scale.engine_seconds).ceil() as usize;
-            let (histograms, _) = node(place, promise, scale, records, Some(rate as u64))?;
+        for ((promise, rate), timed) in Promise::ALL.into_iter().zip(rates).zip(&mut timed) {
+            let records = (rate as f64 * scale.engine_seconds).ceil() as usize;
+            let (histograms, _) = node(place, promise, scale, records, Some(rate))?;
             timed.push(histograms);
         }
     }
+    Ok(timed)
+}
+
+fn stage_row(promise: Promise, rate: u64, stage: Stage, timed: &[StageHistograms]) -> LatencyRow {
+    let rounds = timed.iter().map(|histograms| histograms.summary(stage));
+    let name = format!("{}, {} at {rate}/s", promise.name(), stage.name());
+    row(name, &rounds.collect::<Vec<Summary>>())
+}
+
+pub fn run(place: &Place, scale: &Scale) -> Result<Section, Failure> {
+    let saturations = saturations(place, scale)?;
+    let rates = saturations
+        .each_ref()
+        .map(|rates| (rates.median() * scale.share).max(1.0) as u64);
+    let timed = open_loops(place, scale, rates)?;
     let mut latencies = Vec::new();
-    let mut p99_us = Vec::new();
-    for ((promise, rates), timed) in Promise::ALL.into_iter().zip(&saturation).zip(&timed) {
-        let rate = rates.median() * scale.share;
-        for stage in SHOWN {
-            let rounds: Vec<Summary> = timed
-                .iter()
-                .map(|histograms| histograms.summary(stage))
-                .collect();
-            let name = format!("{}, {} at {rate:.0}/s", promise.name(), stage.name());
-            let row = row(name, &rounds);
-            if stage == Stage::EndToEnd {
-                p99_us.push(row.p99_us);
-            }
-            latencies.push(row);
-        }
+    let mut p99_us = [0.0; 2];
+    for (at, promise) in Promise::ALL.into_iter().enumerate() {
+        let row = |stage| stage_row(promise, rates[at], stage, &timed[at]);
+        let end_to_end = row(Stage::EndToEnd);
+        p99_us[at] = end_to_end.p99_us;
+        latencies.extend([row(Stage::Produce), row(Stage::Consume), end_to_end]);
     }
-    let [at_least, exactly] = &saturation;
+    let [at_least, exactly] = &saturations;
     Ok(Section {
         part: "engine",
         settings: format!(
@@ -318,7 +332,7 @@ pub fn run(place: &Place, scale: &Scale) -> Result<Section, Failure> {
                 rate_ratio(exactly, at_least),
             ),
         ],
-        rates: saturation
+        rates: saturations
             .iter()
             .map(|rates| rates.row(scale.record_bytes))
             .collect(),

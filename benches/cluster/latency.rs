@@ -15,7 +15,7 @@ use crate::bare::{BareProducer, Taken};
 use crate::ours::{Idle, Producer};
 use crate::place::Place;
 use crate::report::{Bound, Check, Latencies, Section, percentile_ratio};
-use crate::round::{Once, Pace, latencies};
+use crate::round::{Once, Pace, Punctual, latencies};
 use crate::values::Values;
 use crate::{Failure, Scale, settings, values};
 
@@ -197,6 +197,7 @@ pub fn run(place: &Place, scale: &Scale) -> Result<Section, Failure> {
     let topic = place.topic("produce-latency", 1)?;
     let properties = settings::producer(&place.brokers(), ProducerConfig::latency())?;
     let mut contenders = contenders(scale, &properties, &topic.name)?;
+    let _punctual = Punctual::start()?;
     let count = (scale.rate as f64 * scale.seconds).ceil() as usize;
     for contender in &mut contenders {
         // Connections, metadata, the producer's id, and a broker that was just started.

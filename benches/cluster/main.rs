@@ -12,12 +12,12 @@
 //!   processing, at a share of its saturation: `at_least_once`, and what `exactly_once` costs beside.
 //!
 //! Why it is fair: all contenders run the same librdkafka, built once, on the same properties, which
-//! are those of our profiles; the lingering `FutureProducer` differs in `linger.ms` alone. Clients
-//! are made and warmed up before. Contenders take turns in each round, in another order each time,
-//! and figures are medians over rounds; ratios are of the same round. The main thread drives
-//! whoever's turn it is, with the same timer slack; payloads are copied by nobody but
-//! `FutureProducer`, whose interface asks for it. Every record has to be reported, or read, exactly
-//! once, in every round.
+//! are those of our profiles, but for two of consumers that `settings.rs` explains; the lingering
+//! `FutureProducer` differs in `linger.ms` alone. Clients are made and warmed up before. Contenders
+//! take turns in each round, in another order each time, and figures are medians over rounds; ratios
+//! are of the same round. The main thread drives whoever's turn it is; payloads are copied by nobody
+//! but `FutureProducer`, whose interface asks for it. Every record has to be reported, or read,
+//! exactly once, in every round. In `engine` the promises take turns, each with nodes of its own.
 //!
 //! What it does not show: a network, replication, disks. Brokers and clients share this machine's
 //! CPUs: who spins takes time away from the broker and is slowed down by that, and what the broker
@@ -173,8 +173,6 @@ impl Arguments {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
-    // Who waits for the next send time is to be woken then, and not up to 50 us later.
-    rustix::thread::set_current_timer_slack(NonZeroU64::new(1))?;
     let (place, scale) = if arguments.bench && !arguments.test {
         let Some(place) = Place::real()? else {
             println!("cluster: skipped, as it needs Java 17 and Maven, or KAFKA_BROKERS");
@@ -195,12 +193,15 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         if !arguments.wants(*part) {
             continue;
         }
-        let section = match part {
+        let mut section = match part {
             Part::ProduceLatency => latency::run(&place, &scale)?,
             Part::ProduceThroughput => throughput::run(&place, &scale)?,
             Part::Consume => consume::run(&place, &scale)?,
             Part::Engine => engine::run(&place, &scale)?,
         };
+        if matches!(place, Place::Mock(_)) {
+            section.forget_targets();
+        }
         if !arguments.json {
             section.print();
         }

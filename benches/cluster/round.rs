@@ -1,8 +1,11 @@
 //! What a round keeps count of: intended send times, reports, latencies.
 
+use std::num::NonZeroU64;
+
 use corelane::clock;
 use corelane::ids::Nanos;
 use hdrhistogram::Histogram;
+use rustix::thread::set_current_timer_slack;
 
 use crate::Failure;
 
@@ -35,6 +38,24 @@ impl Pace {
     /// When the record that follows `sent` others is due; none after the last.
     pub fn next(&self, sent: usize) -> Option<Nanos> {
         (sent < self.count).then(|| self.intended(sent))
+    }
+}
+
+/// While it lives, the calling thread is woken when it asked to be, and not up to 50 us later. To be
+/// started after clients are made, since threads inherit it.
+pub struct Punctual(());
+
+impl Punctual {
+    pub fn start() -> Result<Punctual, Failure> {
+        set_current_timer_slack(NonZeroU64::new(1))?;
+        Ok(Punctual(()))
+    }
+}
+
+impl Drop for Punctual {
+    fn drop(&mut self) {
+        // None stands for the default; what worked once with another number works with it.
+        let _ = set_current_timer_slack(None);
     }
 }
 
