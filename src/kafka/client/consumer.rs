@@ -331,6 +331,8 @@ impl TransactionConsumer {
             .native
             .poll(self.records_max, &mut |event| match event {
                 ConsumerEvent::Message(message) => batch.push_back(message),
+                // Told only where it is asked for (`enable.partition.eof`).
+                ConsumerEvent::End(..) => {}
                 ConsumerEvent::Error(error) | ConsumerEvent::Partition(_, error) => on_error(error),
                 ConsumerEvent::Assigned(parts) => rebalances.push(Rebalance::Assigned(parts)),
                 ConsumerEvent::Revoked(parts) => rebalances.push(Rebalance::Revoked(parts)),
