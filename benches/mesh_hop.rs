@@ -11,6 +11,9 @@
 //! `--json` prints JSON. Without `--bench`, which `cargo bench` adds, or with `--test`, counts are
 //! tiny.
 
+#[path = "support/machine.rs"]
+mod machine;
+
 use std::future::{Future, poll_fn};
 use std::sync::mpsc;
 use std::task::Poll;
@@ -280,22 +283,6 @@ fn measure(cpus: [usize; 2], scale: Scale) -> [Row; 4] {
     rows
 }
 
-/// What the figures were measured on.
-fn machine() -> String {
-    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
-    let info = read("/proc/cpuinfo");
-    let model = info
-        .lines()
-        .find_map(|line| line.strip_prefix("model name"))
-        .map_or("an unknown CPU", |rest| {
-            rest.trim_start_matches([' ', '\t', ':'])
-        });
-    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
-    let load = read("/proc/loadavg");
-    let load = load.split(' ').next().unwrap_or("unknown");
-    format!("{model}, {cores} cores, load average {load}")
-}
-
 fn print_table(rows: &[Row; 4], machine: &str) {
     println!("{machine}");
     println!(
@@ -355,7 +342,7 @@ fn main() {
         return;
     };
     let rows = measure([first.id, second.id], scale);
-    let machine = machine();
+    let machine = machine::line();
     if has("--json") {
         print_json(&rows, &machine);
     } else {

@@ -9,7 +9,7 @@ use clap::Parser;
 use corelane::clock::wall;
 use corelane::geo::{GeoLocation, ShardManager, ShardSpec};
 use corelane::ids::ShardId;
-use corelane::kafka::admin::{Create, TopicSpec, ensure_topic};
+use corelane::kafka::admin::{Create, TopicAdmin, TopicSpec};
 use corelane::kafka::client::{ClientOptions, ShardTopic, ShardTopics, TransactionProducer};
 use corelane::kafka::properties::{ProducerConfig, admin_properties};
 use corelane::transaction::{Transaction, TransactionId};
@@ -35,7 +35,7 @@ struct Arguments {
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     let options = ClientOptions::default();
-    let admin = admin_properties(&arguments.brokers, &options.settings)?;
+    let admin = TopicAdmin::new(&admin_properties(&arguments.brokers, &options.settings)?)?;
     let (mut specs, mut topics) = (Vec::new(), Vec::new());
     for (number, latitude, longitude) in SHARDS {
         let topic = format!("{}-{number}", arguments.topics);
@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             replication: None,
             config: &[],
         };
-        let partitions = ensure_topic(&admin, &spec, Create::Allowed, Duration::from_secs(30))?;
+        let partitions = admin.ensure(&spec, Create::Allowed, Duration::from_secs(30))?;
         let id = ShardId(number);
         specs.push(ShardSpec {
             id,

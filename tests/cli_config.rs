@@ -9,7 +9,7 @@ use corelane::config::Config;
 use corelane::ids::CoreId;
 use corelane::kafka::properties::{
     ClientSettings, Membership, ProducerRole, Property, consumer_properties, masked,
-    producer_properties,
+    producer_properties, with_given_positions,
 };
 use tempfile::TempDir;
 
@@ -155,7 +155,8 @@ fn expected(config: &Config, name: &str, memory_bytes: u64) -> [Vec<Property>; 3
     [
         producer_properties(&cluster.producer(), &settings, &ProducerRole::Plain),
         producer_properties(&cluster.producer(), &settings, &transactional),
-        consumer_properties(&cluster.consumer(topics), &settings, Membership::Static),
+        consumer_properties(&cluster.consumer(topics), &settings, Membership::Static)
+            .map(with_given_positions),
     ]
     .map(|list| masked(&list.expect("no property is refused")))
 }

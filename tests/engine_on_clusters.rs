@@ -29,7 +29,9 @@ impl TransactionHandler for Count {
 
 fn count(context: &HandlerContext<'_>) -> Count {
     let bytes = context.state.get(&b"count"[..]);
-    Count(bytes.map_or(0, |bytes| u64::from_le_bytes(bytes[..].try_into().unwrap())))
+    Count(bytes.map_or(0, |bytes| {
+        u64::from_le_bytes(bytes[..].try_into().expect("8 bytes"))
+    }))
 }
 
 type CountRig = Rig<fn(&HandlerContext<'_>) -> Count>;
@@ -41,7 +43,7 @@ fn rig(acks_max: Acks) -> CountRig {
 fn counted(rig: &CountRig) -> u64 {
     let script = rig.script.borrow();
     let bytes = script.state.get(&b"count"[..]).expect("committed");
-    u64::from_le_bytes(bytes[..].try_into().unwrap())
+    u64::from_le_bytes(bytes[..].try_into().expect("8 bytes"))
 }
 
 fn stored(rig: &CountRig, mark: u64) -> Stored {

@@ -10,6 +10,7 @@ use super::{Config, ConfigError, ShardConfig};
 use crate::ids::CoreId;
 use crate::kafka::properties::{
     ExtraError, ProducerRole, Property, consumer_properties, producer_properties,
+    with_given_positions,
 };
 
 /// The librdkafka properties of the clients that one core has of one cluster. Secrets are in clear.
@@ -93,6 +94,7 @@ impl Config {
                 &settings,
                 self.membership.mode.into(),
             )
+            .map(with_given_positions)
             .map_err(refused)?,
         })
     }

@@ -7,9 +7,9 @@
 //! - [`native`]: the safe API over librdkafka. All unsafe code is in there.
 //! - [`properties`]: typed options to librdkafka's properties, and nothing else knows these names.
 //! - [`admin`]: topics that have to exist before a shard starts.
+//! - [`client`]: transactions sent to a cluster and read from it by programs without an engine.
 //! - `cluster`: one core's end of one cluster; `helper`: its blocking calls.
 //! - [`storage`]: all of a core's clusters behind the engine's seam.
-//! - [`client`]: transactions sent to a cluster and read from it by programs without an engine.
 
 pub mod admin;
 pub mod client;

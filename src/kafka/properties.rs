@@ -69,11 +69,9 @@ pub fn consumer_properties(
     list.add("group.id", &config.group_id);
     list.add("enable.auto.commit", false);
     list.add("enable.auto.offset.store", false);
-    // Up to its end a partition may hold nothing but control records, of which nothing else tells.
-    list.add("enable.partition.eof", true);
-    // Positions are ours. One that retention has overtaken is an error: records would be lost
-    // without a word.
-    list.add("auto.offset.reset", "error");
+    list.add("enable.partition.eof", false);
+    // For a group that has committed nothing yet.
+    list.add("auto.offset.reset", "earliest");
     list.add("isolation.level", config.isolation_level.name());
     list.add("fetch.min.bytes", config.fetch_min_bytes);
     list.add("fetch.wait.max.ms", config.fetch_max_wait_ms);
@@ -101,6 +99,19 @@ pub fn consumer_properties(
         }
     }
     list.finish(settings, Side::Consumer)
+}
+
+/// The properties of a consumer that is given every position, as the engine's are.
+pub fn with_given_positions(mut consumer: Vec<Property>) -> Vec<Property> {
+    let mut replace = |name: &str, value: &str| {
+        consumer.retain(|(known, _)| known != name);
+        consumer.push((name.to_owned(), value.to_owned()));
+    };
+    // Up to its end a partition may hold nothing but control records, of which nothing else tells.
+    replace("enable.partition.eof", "true");
+    // A position that retention has overtaken is an error: records would be lost without a word.
+    replace("auto.offset.reset", "error");
+    consumer
 }
 
 /// The properties of a client that only asks and administers.

@@ -70,6 +70,17 @@ impl StageHistograms {
         }
     }
 
+    /// What was recorded since `earlier`, which is a clone of these as they were.
+    pub fn since(&self, earlier: &StageHistograms) -> StageHistograms {
+        let mut rest = self.clone();
+        for (histogram, before) in rest.stages.iter_mut().zip(&earlier.stages) {
+            histogram
+                .subtract(before)
+                .expect("nothing was forgotten since, and all have the same range");
+        }
+        rest
+    }
+
     /// Forgets everything, keeps the memory.
     pub fn clear(&mut self) {
         self.stages.iter_mut().for_each(Histogram::reset);
@@ -123,6 +134,19 @@ mod tests {
             assert!(off <= 0.001, "{found} for {expected}");
         }
         assert_eq!(first.summary(Stage::Consume), Summary::default());
+    }
+
+    #[test]
+    fn what_came_since_a_clone_is_without_what_came_before() {
+        let mut histograms = StageHistograms::new();
+        histograms.record_n(Stage::Produce, 9_000_000, 5);
+        let before = histograms.clone();
+        histograms.record_n(Stage::Produce, 1_000_000, 7);
+        let summary = histograms.since(&before).summary(Stage::Produce);
+        assert_eq!(summary.count, 7);
+        assert!((summary.max_us / 1000.0 - 1.0).abs() <= 0.001);
+        let nothing = histograms.since(&histograms);
+        assert_eq!(nothing.summary(Stage::Produce), Summary::default());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use corelane::kafka::client::{
     ClientOptions, ConsumeError, OnMalformed, Partitions, TransactionConsumer,
 };
+use corelane::kafka::properties::ConsumerConfig;
 use corelane::transaction::{TransactionRef, codec};
 use futures_lite::future::block_on;
 use rdkafka::ClientConfig;
@@ -149,6 +150,24 @@ fn a_transaction_that_the_handler_refuses_comes_again() {
     let all: BTreeSet<u64> = seen.iter().copied().collect();
     assert_eq!((all.len(), seen.len()), (20, 20));
     assert_eq!(second.stop(), []);
+}
+
+#[test]
+fn a_partition_that_cannot_be_read_on_is_an_error_and_no_silence() {
+    let mock = mock();
+    fill(&mock, 0..1);
+    let config = ConsumerConfig {
+        brokers: vec![mock.bootstrap_servers()],
+        topics: vec![topic(1)],
+        ..ConsumerConfig::default()
+    };
+    let mut options = ClientOptions::default();
+    let name = "auto.offset.reset".to_owned();
+    options.settings.extra.insert(name, "error".to_owned());
+    let mut consumer = TransactionConsumer::connect(&config, &options, listed()).unwrap();
+    // The group has no position, and may not choose one.
+    let error = never_called(&mut consumer).unwrap_err();
+    assert!(error.to_string().contains("AUTO_OFFSET_RESET"), "{error}");
 }
 
 #[test]

@@ -282,13 +282,13 @@ pub fn body(id: &str, shard: usize) -> Bytes {
     let (latitude, longitude) = SHARDS[shard];
     let transaction = TransactionRef {
         id: id.as_bytes(),
-        client_location: GeoLocation::new(latitude, longitude).unwrap(),
+        client_location: GeoLocation::new(latitude, longitude).expect("on the Earth"),
         submitted_at: UnixMicros(1),
         amount: Some(1),
         payload: b"payload",
     };
     let mut bytes = Vec::new();
-    codec::encode(&transaction, &mut bytes).unwrap();
+    codec::encode(&transaction, &mut bytes).expect("within bounds");
     bytes.into()
 }
 
@@ -397,13 +397,13 @@ fn table() -> RouteTable {
         let (latitude, longitude) = SHARDS[usize::from(shard)];
         ShardSpec {
             id: ShardId(shard),
-            location: GeoLocation::new(latitude, longitude).unwrap(),
+            location: GeoLocation::new(latitude, longitude).expect("on the Earth"),
         }
     });
     let shards = (0..2).map(|shard| ShardPartitions {
         shard: ShardId(shard),
         partitions: vec![PartitionId(shard.into())],
     });
-    let geo = ShardManager::new(specs.collect(), None).unwrap();
+    let geo = ShardManager::new(specs.collect(), None).expect("two shards");
     RouteTable::new(geo, shards.collect(), vec![CoreId(0); 2])
 }

@@ -396,7 +396,7 @@ fn a_password_file_is_read_without_its_line_end() {
     let settings = config.clusters["tokyo"].settings("node", 3).expect("read");
     let sasl = settings.security.sasl.expect("set");
     assert_eq!(sasl.password, " hunter2 ");
-    assert_eq!(settings.memory_bytes, 3 * (32 << 20));
+    assert_eq!(settings.memory_bytes, 3 * (32 << 20) / 4);
     fs::write(&file, "\n").expect("written");
     let error = refused(&text);
     assert!(

@@ -323,6 +323,8 @@ impl TransactionConsumer {
         let mut committed = None;
         let mut on_error = |error: KafkaError| match error.class() {
             ErrorClass::Fatal => fatal = Some(error),
+            // The partition would stand still from now on.
+            ErrorClass::Retry if error.is_out_of_range() => fatal = Some(error),
             ErrorClass::Retry | ErrorClass::AbortTransaction => {
                 tracing::warn!(%error, "a cluster reports an error");
             }
@@ -331,9 +333,9 @@ impl TransactionConsumer {
             .native
             .poll(self.records_max, &mut |event| match event {
                 ConsumerEvent::Message(message) => batch.push_back(message),
-                ConsumerEvent::Error(error) | ConsumerEvent::Partition(_, error) => on_error(error),
-                // What comes next is waited for.
+                // Told only where it is asked for (`enable.partition.eof`).
                 ConsumerEvent::End(..) => {}
+                ConsumerEvent::Error(error) | ConsumerEvent::Partition(_, error) => on_error(error),
                 ConsumerEvent::Assigned(parts) => rebalances.push(Rebalance::Assigned(parts)),
                 ConsumerEvent::Revoked(parts) => rebalances.push(Rebalance::Revoked(parts)),
                 ConsumerEvent::Lost(parts) => lost.extend(parts),
