@@ -22,6 +22,10 @@ pub const EMBEDDED: &str = "embedded";
 pub struct ClusterConfig {
     /// `host:port` of brokers to start from.
     pub brokers: Vec<String>,
+    /// A file that lists them, in place of `brokers`; read when the configuration is, which leaves
+    /// it empty.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub brokers_file: Option<PathBuf>,
     /// Where defaults of the producers come from.
     pub profile: Profile,
     /// What is promised about processing.
@@ -199,6 +203,7 @@ impl Default for ClusterConfig {
     fn default() -> ClusterConfig {
         ClusterConfig {
             brokers: Vec::new(),
+            brokers_file: None,
             profile: Profile::Latency,
             processing: Delivery::ExactlyOnce,
             failover: Failover::Wait,

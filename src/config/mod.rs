@@ -74,8 +74,11 @@ impl Config {
         file: &str,
         change: impl FnOnce(&mut Config),
     ) -> Result<Config, ConfigError> {
-        let parsed: Config =
+        let mut parsed: Config =
             toml::from_str(text).map_err(|error| error::from_toml(&error, text, file))?;
+        parsed
+            .read_brokers()
+            .map_err(|error| error.placed(text, file))?;
         let mut config = parsed.clone();
         change(&mut config);
         config.validate().map_err(|error| {

@@ -11,7 +11,7 @@ use super::clusters::{
     SaslConfig, TlsConfig,
 };
 use super::secret::Secret;
-use super::{Config, ShardConfig};
+use super::{Config, ConfigError, ShardConfig};
 use crate::ids::{CoreId, ShardId};
 use crate::kafka::properties::{
     ClientSettings, ConsumerConfig, Membership, ProducerConfig, ProducerRole, Sasl, Security, Tls,
@@ -28,6 +28,31 @@ pub enum StorageKind {
 }
 
 impl Config {
+    /// Fills `brokers` from the files that list them.
+    ///
+    /// # Errors
+    /// A file cannot be read, or a cluster has both.
+    pub(super) fn read_brokers(&mut self) -> Result<(), ConfigError> {
+        for (name, cluster) in &mut self.clusters {
+            let Some(file) = cluster.brokers_file.take() else {
+                continue;
+            };
+            let error = |problem: String| {
+                let key = format!("clusters.{name}.brokers_file");
+                ConfigError::key(key, problem, "a file that lists HOST:PORT, or brokers")
+            };
+            if !cluster.brokers.is_empty() {
+                return Err(error("brokers is given as well".to_owned()));
+            }
+            let text = std::fs::read_to_string(&file)
+                .map_err(|source| error(format!("{}: {source}", file.display())))?;
+            let listed = text.split([',', '\n', ' ']).map(str::trim);
+            let listed = listed.filter(|broker| !broker.is_empty());
+            cluster.brokers = listed.map(str::to_owned).collect();
+        }
+        Ok(())
+    }
+
     /// What holds this node's shards.
     pub fn storage(&self) -> StorageKind {
         if self.shards.iter().any(|shard| shard.cluster != EMBEDDED) {
@@ -184,7 +209,9 @@ impl ClusterConfig {
         Ok(ClientSettings {
             client_id: client_id.to_owned(),
             security: self.security()?,
-            memory_bytes: self.memory_per_partition * u64::from(partitions.max(1)),
+            // A quarter each for the producer, the transactional producer, the consumer, and what
+            // the core has read ahead.
+            memory_bytes: self.memory_per_partition / 4 * u64::from(partitions.max(1)),
             extra: self
                 .extra
                 .iter()

@@ -39,7 +39,7 @@ fn every_key_is_in_the_shipped_file() {
         ("[transactions]", 6),
         ("[transactions.default_shard]", 2),
         ("[processing]", 2),
-        ("[clusters.tokyo]", 14),
+        ("[clusters.tokyo]", 15),
         ("[clusters.tokyo.tls]", 5),
         ("[clusters.tokyo.sasl]", 4),
         ("[clusters.tokyo.producer]", 5),

@@ -26,9 +26,6 @@ use super::error::StartError;
 use super::executor::{Patience, StorageSeed, WakeLoop};
 use super::places::{Places, shard_manager};
 
-/// Messages of one partition that a core holds before it stops taking more from librdkafka.
-const READ_AHEAD_RECORDS: usize = 8192;
-
 /// One core's ends of all clusters.
 pub(super) struct KafkaSeed {
     storage: KafkaStorage,
@@ -174,9 +171,14 @@ impl<'a> Clusters<'a> {
         let properties = config
             .client_properties(name, cluster, CoreId(core), count as u32)
             .map_err(|error| failed(name, error))?;
-        // What is read back at the start must not show what never held; the later entry wins.
+        // The later entry wins.
         let mut reader = properties.consumer.clone();
-        reader.push(("isolation.level".to_owned(), "read_committed".to_owned()));
+        let mut set = |name: &str, value: &str| reader.push((name.to_owned(), value.to_owned()));
+        // What is read back at the start must not show what never held.
+        set("isolation.level", "read_committed");
+        // The end of a partition is only told by an answer without records, which must not be
+        // held back in the hope of some.
+        set("fetch.wait.max.ms", "5");
         let bells = Arc::clone(&self.bells);
         let wake: Wake = Arc::new(move || {
             bells[usize::from(core)].ring();
@@ -205,7 +207,8 @@ impl<'a> Clusters<'a> {
             acks: cluster.producer().acks,
             // So that a cluster that is away does not hold every slot of the core.
             outstanding_max: (in_flight_max / config.clusters.len()).max(1),
-            read_ahead_max: READ_AHEAD_RECORDS * count,
+            // A quarter; see `ClusterConfig::settings`.
+            read_ahead_max: cluster.memory_per_partition as usize / 4 * count,
             history_records_max: self.history_of_partition(),
             unreachable_ns: u64::from(cluster.unreachable_ms) * 1_000_000,
         };

@@ -477,3 +477,23 @@ fn extras_do_not_override_what_is_relied_on() {
     let settings = config.clusters["tokyo"].settings("node", 1).expect("read");
     assert_eq!(settings.extra["client.rack"], "a");
 }
+
+#[test]
+fn brokers_may_come_from_a_file_which_is_named_where_it_cannot_be_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("brokers");
+    let listed = PLAIN.toml().replace(
+        "brokers = [\"10.0.0.1:9092\"]",
+        &format!("brokers_file = {:?}", file),
+    );
+    let error = refused(&listed);
+    assert!(error.contains("clusters.tokyo.brokers_file"), "{error}");
+    assert!(error.contains(&file.display().to_string()), "{error}");
+    fs::write(&file, "10.0.0.7:9092, 10.0.0.8:9092\n10.0.0.9:9092\n").expect("written");
+    let config = Config::parse(&listed, "node.toml").expect("valid");
+    let brokers = ["10.0.0.7:9092", "10.0.0.8:9092", "10.0.0.9:9092"];
+    assert_eq!(config.clusters["tokyo"].brokers, brokers);
+    let both = listed.replace("brokers_file", "brokers = [\"a:1\"]\nbrokers_file");
+    let error = refused(&both);
+    assert!(error.contains("brokers is given as well"), "{error}");
+}

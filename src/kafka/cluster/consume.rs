@@ -1,12 +1,13 @@
 //! What the consumer brings: messages to their partitions, and what it says about them.
 
 use super::Cluster;
+use super::end::Stop;
 use super::part::Phase;
 use crate::clock::Now;
 use crate::kafka::native::{ConsumerEvent, KafkaError, TopicPartition};
 use crate::storage::{ReadOutcome, Record, Visit};
 
-/// Messages taken from librdkafka in one cycle.
+/// Messages taken from librdkafka in one cycle; so many more than its bound a core may hold.
 const MESSAGES_MAX: usize = 2048;
 
 /// A member of a group must poll now and then also when there is no news, or it counts as dead.
@@ -22,17 +23,14 @@ impl Cluster {
             return 0;
         }
         // Beyond the bound messages stay with librdkafka, whose own bound then stops the fetching.
-        let room = self.read_ahead_max.saturating_sub(self.read_ahead);
-        if room == 0 {
+        if self.read_ahead >= self.read_ahead_max {
             return 0;
         }
         self.polled_at = now.mono;
         // Taken out for the time of the poll, since its events change everything else.
         let mut events = std::mem::take(&mut self.arrivals);
-        let messages_max = room.min(MESSAGES_MAX);
-        let work = self
-            .consumer
-            .poll(messages_max, &mut |event| events.push(event));
+        let mut keep = |event| events.push(event);
+        let work = self.consumer.poll(MESSAGES_MAX, &mut keep);
         for event in events.drain(..) {
             self.on_consumer_event(event, now);
         }
@@ -46,10 +44,8 @@ impl Cluster {
                 let Some(part) = self.number_of(message.part()) else {
                     return;
                 };
-                if self.part_mut(part).take(message, now.mono) {
-                    self.read_ahead += 1;
-                    self.requeue(part);
-                }
+                self.read_ahead += self.part_mut(part).take(message, now.mono);
+                self.requeue(part);
             }
             ConsumerEvent::End(place, end) => {
                 if let Some(part) = self.number_of(place) {
@@ -114,7 +110,7 @@ impl Cluster {
                 self.breaker.is_reachable() && self.outputs_outstanding < OUTPUTS_OUTSTANDING_MAX
             }
         };
-        if !can_write {
+        if !can_write || self.stop != Stop::No {
             return None;
         }
         let part = self.ready.pop_front()?;

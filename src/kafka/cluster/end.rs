@@ -49,7 +49,7 @@ pub struct Cluster {
     pub(super) ready: VecDeque<u32>,
     /// When the consumer was last polled.
     pub(super) polled_at: Nanos,
-    /// Messages read ahead, over all partitions.
+    /// Bytes of messages that were read ahead, over all partitions.
     pub(super) read_ahead: usize,
     pub(super) read_ahead_max: usize,
     pub(super) news: VecDeque<LaneNews>,
@@ -70,6 +70,8 @@ pub struct Cluster {
     pub(super) acks: Acks,
     /// Whether records were under way at the last look.
     pub(super) was_sending: bool,
+    /// Whether the helper was asked for a probe and has not answered.
+    pub(super) is_probing: bool,
     /// Buffers of a poll's events; kept for their memory.
     pub(super) reports: Vec<ProducerEvent>,
     pub(super) arrivals: Vec<ConsumerEvent>,
@@ -119,8 +121,12 @@ impl Cluster {
             Reply::Opened(opened) => self.on_opened(opened),
             Reply::Ended(ended) => self.on_ended(ended),
             Reply::OffsetsCommitted(result) => self.on_offsets_committed(result),
-            Reply::Probed(Ok(())) => self.breaker.answered(now.mono),
-            Reply::Probed(Err(_)) => {}
+            Reply::Probed(result) => {
+                self.is_probing = false;
+                if result.is_ok() {
+                    self.breaker.answered(now.mono);
+                }
+            }
             Reply::Closed => self.stop = Stop::Done,
             Reply::Failed(error) => self.fail(error.to_string()),
         }

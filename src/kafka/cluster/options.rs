@@ -103,7 +103,7 @@ pub struct ClusterOptions {
     pub acks: Acks,
     /// Offers under way at the most.
     pub outstanding_max: usize,
-    /// Messages read ahead at the most, over all partitions.
+    /// Bytes of messages read ahead, over all partitions, beyond which no more are taken.
     pub read_ahead_max: usize,
     /// Ids wanted of each partition when it is taken over.
     pub history_records_max: u64,
@@ -258,6 +258,7 @@ fn assemble(
         counts: StorageCounts::default(),
         acks: options.acks,
         was_sending: false,
+        is_probing: false,
         reports: Vec::new(),
         arrivals: Vec::new(),
         stop: Stop::No,

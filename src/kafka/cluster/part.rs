@@ -110,23 +110,23 @@ impl Part {
         self.state = state;
     }
 
-    /// Ends to be processed here. Returns how many read-ahead messages went.
+    /// Ends to be processed here. Returns the bytes of read-ahead messages that went.
     pub fn close(&mut self) -> usize {
         self.phase = Phase::Away;
         self.clear()
     }
 
     fn clear(&mut self) -> usize {
-        let dropped = self.messages.len();
-        self.messages.clear();
+        let gone = self.messages.drain(..);
+        let dropped = gone.map(|(message, _)| held_by(&message)).sum();
         self.cursor = 0;
         self.drop_open();
         self.state.clear();
         dropped
     }
 
-    /// Takes a message that the consumer has read. `false`: it is not wanted.
-    pub fn take(&mut self, message: Message, now: Nanos) -> bool {
+    /// Takes a message that the consumer has read, if it is wanted. Returns the bytes that it holds.
+    pub fn take(&mut self, message: Message, now: Nanos) -> usize {
         let next = message.offset().plus(1);
         let known = self.messages.back().map(|(last, _)| last.offset());
         let is_wanted = match self.phase {
@@ -135,11 +135,13 @@ impl Part {
             }
             Phase::Away | Phase::Opening => false,
         };
-        if is_wanted {
-            self.end = self.end.max(next);
-            self.messages.push_back((message, now));
+        if !is_wanted {
+            return 0;
         }
-        is_wanted
+        self.end = self.end.max(next);
+        let held = held_by(&message);
+        self.messages.push_back((message, now));
+        held
     }
 
     /// Whether there is something to process.
@@ -243,7 +245,7 @@ impl Part {
         self.open.get_mut(place)
     }
 
-    /// Settles the first `commits` open commits. Returns how many read-ahead messages went.
+    /// Settles the first `commits` open commits. Returns the bytes of read-ahead messages that went.
     pub fn settle(&mut self, commits: usize) -> usize {
         for _ in 0..commits {
             let commit = self.open.pop_front().expect("the caller has counted them");
@@ -252,9 +254,9 @@ impl Part {
         }
         let settled = self.settled;
         let done = self.messages.partition_point(|(m, _)| m.offset() < settled);
-        self.messages.drain(..done);
         self.cursor -= done;
-        done
+        let gone = self.messages.drain(..done);
+        gone.map(|(message, _)| held_by(&message)).sum()
     }
 
     /// How many of the first open commits have every report.
@@ -281,4 +283,11 @@ impl Part {
         self.first_open = self.first_open.wrapping_add(self.open.len() as u32);
         self.open.clear();
     }
+}
+
+/// What a message takes beside its key and value, about.
+const MESSAGE_OVERHEAD_BYTES: usize = 256;
+
+fn held_by(message: &Message) -> usize {
+    message.key().len() + message.value().len() + MESSAGE_OVERHEAD_BYTES
 }

@@ -179,7 +179,11 @@ impl Cluster {
                     "the cluster acknowledges nothing: it counts as unreachable"
                 );
             }
-            Step::Probe => self.helper.ask(Job::Probe),
+            Step::Probe if self.is_probing => {}
+            Step::Probe => {
+                self.is_probing = true;
+                self.helper.ask(Job::Probe);
+            }
         }
     }
 }

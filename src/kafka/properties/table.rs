@@ -122,19 +122,19 @@ pub const MAPPING: &[Mapping] = &[
         "cluster",
         "memory_per_partition",
         "queue.buffering.max.kbytes",
-        "the producer's queue: all of it",
+        "a producer's queue: a quarter of it",
     ),
     row(
         "cluster",
         "memory_per_partition",
         "queued.max.messages.kbytes",
-        "the consumer's queue: half of it",
+        "the consumer's queue: an eighth of it",
     ),
     row(
         "cluster",
         "memory_per_partition",
         "fetch.max.bytes",
-        "one answer of a broker: an eighth of it, 1 MB to 50 MiB",
+        "one answer of a broker: a thirty-second of it, 1 MB to 50 MiB",
     ),
     row(
         "cluster",
