@@ -130,15 +130,13 @@ fn away_and_back(loss: Loss) {
     let before_back = Instant::now();
     regions.bring_west_back(loss);
     let back = Instant::now();
-    wait_until("new transactions go home", || {
-        let is_home = |s: &Sent| s.at > back && s.stored_at().is_some_and(|(_, at)| at == WEST);
-        load.sent().iter().any(|s| s.home == WEST && is_home(s))
+    wait_until("new transactions go home, from each core", || {
+        let later = |s: &&Sent| s.home == WEST && s.at > back && s.stored_at().is_some();
+        let sent = load.sent();
+        let last: Vec<_> = sent.iter().rev().filter(later).take(100).collect();
+        last.len() == 100 && !last.into_iter().any(elsewhere)
     });
     let home = Instant::now();
-    wait_until("they stay there", || {
-        let later = |s: &&Sent| s.home == WEST && s.at > home && s.stored_at().is_some();
-        load.sent().iter().filter(later).count() > 100
-    });
     let (sent, mut submitter) = load.stop();
     eprintln!(
         "away {:?}, answers after {:?}, home after {:?}",
@@ -148,13 +146,6 @@ fn away_and_back(loss: Loss) {
     );
     all_have_receipts(&sent);
     taken_over(&sent, lost, before_back);
-    let strays = |s: &&Sent| s.home == WEST && s.at > home && s.stored_at().unwrap().1 != WEST;
-    assert_eq!(
-        sent.iter().filter(strays).count(),
-        0,
-        "strays after the return"
-    );
-
     // Whoever took a transaction is still known: none is stored once more at home.
     let moved: Vec<_> = sent
         .iter()

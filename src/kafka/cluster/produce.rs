@@ -67,7 +67,8 @@ impl Cluster {
                     SendError::QueueFull => Refusal::Full,
                     SendError::TooLarge => Refusal::TooLarge,
                     SendError::State(error) => {
-                        self.fail(error.to_string());
+                        let name = self.consumer.topic_name(topic);
+                        self.fail(format!("writing to topic {name}: {error}"));
                         Refusal::Poisoned
                     }
                 };
