@@ -33,7 +33,9 @@ impl Cluster {
                 self.ask_open(mine);
             }
             Assignment::Group => {
-                let topics: Vec<_> = self.parts.iter().map(|part| part.topic).collect();
+                let mut topics: Vec<_> = self.parts.iter().map(|part| part.topic).collect();
+                // A topic's partitions lie one after another; librdkafka refuses to hear it twice.
+                topics.dedup();
                 if let Err(error) = self.consumer.subscribe(&topics) {
                     self.fail(error.to_string());
                 }

@@ -97,9 +97,18 @@ impl Cluster {
                 true => format!("another instance of this node has taken over: {error}"),
                 false => error.to_string(),
             });
+        } else if error.is_unknown_topic() && self.names_a_topic_read(error) {
+            self.fail(error.to_string());
         } else {
             tracing::warn!(cluster = self.name, %error, "the cluster's client reports an error");
         }
+    }
+
+    /// Whether an error is about a topic that was there when reading began. Of one that has just
+    /// been made, a broker may not know yet. librdkafka tells the topic in the text only.
+    fn names_a_topic_read(&self, error: &KafkaError) -> bool {
+        let mut read = self.parts.iter().filter(|part| part.is_read);
+        read.any(|part| error.text.contains(self.consumer.topic_name(part.topic)))
     }
 
     /// As [`crate::storage::Consumer::next_ready`].
