@@ -186,6 +186,8 @@ fn wait_until_shared(what: &str, nodes: &[&Node], all: u64) {
             (last, moved) = (now, Instant::now());
         }
         assert!(moved.elapsed() < STALL, "nothing is processed: {what}");
+        let failed = nodes.iter().find_map(|node| node.failure());
+        assert!(failed.is_none(), "{failed:?}: {what}");
         let each: Vec<u64> = nodes.iter().map(|node| held(node)).collect();
         each.iter().sum::<u64>() == all && each.iter().all(|held| *held > 0)
     });
@@ -335,7 +337,10 @@ fn acts_as_a_node_of_another_test() {
     let file = std::env::var_os(CONFIG_FILE).expect("set by the other test");
     let text = std::fs::read_to_string(file).expect("written by the other test");
     let node = fleet::start(&config(&text));
-    wait_until("it processes", || count(&node, Counter::Processed) > 50);
+    wait_until("it processes", || {
+        assert!(node.failure().is_none(), "{:?}", node.failure());
+        count(&node, Counter::Processed) > 50
+    });
     println!("this node has processed some");
     // Until it is killed; not for ever, should the other test be gone.
     let start = Instant::now();

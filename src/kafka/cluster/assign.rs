@@ -80,7 +80,16 @@ impl Cluster {
                 continue;
             }
             entry.open(position, end, state);
-            starts.push((entry.place(), position));
+            let place = entry.place();
+            starts.push((place, position));
+            tracing::info!(
+                cluster = self.name,
+                topic = self.consumer.topic_name(place.topic),
+                partition = place.partition,
+                %position,
+                %end,
+                "a partition is processed here from now on"
+            );
             self.news.push_back(LaneNews::Undone {
                 lane: part as usize,
             });
