@@ -95,8 +95,9 @@ fn execute(args: &ServeArgs) -> Result<(), Box<dyn Error>> {
     eprintln!("stopping: finishing what was taken in; a second signal stops at once");
     let drained = node.drain(DRAIN_MAX);
     let stopped = node.stop();
-    drained?;
-    Ok(stopped?)
+    // Where both failed, this one says why.
+    stopped?;
+    Ok(drained?)
 }
 
 /// Says where the node listens, one line an address: what starts it can wait for the last line.

@@ -385,11 +385,15 @@ impl Node {
         Some(report)
     }
 
-    /// Ends every core after its last frames are durable and witnessed. Does not drain.
+    /// Ends every core after its last frames are durable and witnessed, or what it has open on
+    /// clusters is at its end. Does not drain.
+    ///
+    /// # Errors
+    /// A core has failed, or a cluster did not answer in time.
     pub fn stop(mut self) -> Result<(), StopError> {
-        let failure = self.failure();
+        let before = self.failure();
         self.end();
-        failure.map_or(Ok(()), Err)
+        before.or_else(|| self.failure()).map_or(Ok(()), Err)
     }
 
     fn end(&mut self) {

@@ -187,14 +187,15 @@ impl<S: Storage, F: HandlerFactory> Core<S, F> {
             None => self.storage.backlog(),
         };
         self.status.set_load(in_flight as u64, backlog);
-        if let Some(reason) = self.process.halted() {
-            self.status.fail_once(reason);
-        }
-        // Asked in this order: the error is made of text, which is only wanted once.
+        // Asked in this order: the error is made of text, which is only wanted once. And storage
+        // goes first, since processing halts for what happened there.
         if !self.status.has_failed()
             && let Some(error) = self.storage.error()
         {
             self.status.fail_once(&error.to_string());
+        }
+        if let Some(reason) = self.process.halted() {
+            self.status.fail_once(reason);
         }
     }
 

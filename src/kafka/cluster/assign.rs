@@ -33,7 +33,9 @@ impl Cluster {
                 self.ask_open(mine);
             }
             Assignment::Group => {
-                let topics: Vec<_> = self.parts.iter().map(|part| part.topic).collect();
+                let mut topics: Vec<_> = self.parts.iter().map(|part| part.topic).collect();
+                // A topic's partitions lie one after another; librdkafka refuses to hear it twice.
+                topics.dedup();
                 if let Err(error) = self.consumer.subscribe(&topics) {
                     self.fail(error.to_string());
                 }
@@ -78,19 +80,67 @@ impl Cluster {
                 continue;
             }
             entry.open(position, end, state);
-            starts.push((entry.place(), position));
+            let place = entry.place();
+            starts.push((place, position));
+            tracing::info!(
+                cluster = self.name,
+                topic = self.consumer.topic_name(place.topic),
+                partition = place.partition,
+                %position,
+                %end,
+                "a partition is processed here from now on"
+            );
             self.news.push_back(LaneNews::Undone {
                 lane: part as usize,
             });
         }
+        let (again, new): (Vec<_>, Vec<_>) = starts
+            .into_iter()
+            .partition(|(place, _)| self.is_read(*place));
+        for (place, position) in again {
+            if let Err(error) = self.consumer.seek(place, position) {
+                self.fail(error.to_string());
+            }
+        }
+        if !new.is_empty() {
+            self.begin_reading(&new);
+        }
+    }
+
+    fn is_read(&self, place: TopicPartition) -> bool {
+        let part = self.number_of(place);
+        part.is_some_and(|part| self.part(part).is_read)
+    }
+
+    fn begin_reading(&mut self, starts: &[(TopicPartition, Offset)]) {
+        for (place, _) in starts {
+            if let Some(part) = self.number_of(*place) {
+                self.part_mut(part).is_read = true;
+            }
+        }
         self.counts.assigned += starts.len() as u64;
         let assigned = match self.assignment {
-            Assignment::Static(_) => self.consumer.assign(&starts),
-            Assignment::Group => self.consumer.incremental_assign(&starts),
+            Assignment::Static(_) => self.consumer.assign(starts),
+            Assignment::Group => self.consumer.incremental_assign(starts),
         };
         if let Err(error) = assigned {
             self.fail(error.to_string());
         }
+    }
+
+    /// Finds out anew where the partitions that are processed here stand, since someone else may
+    /// have processed them meanwhile.
+    pub(super) fn reopen(&mut self) {
+        let open: Vec<_> = (0..self.parts.len() as u32)
+            .filter(|&part| self.part(part).phase == Phase::Open)
+            .collect();
+        for &part in &open {
+            self.read_ahead -= self.part_mut(part).close();
+            self.news.push_back(LaneNews::Undone {
+                lane: part as usize,
+            });
+        }
+        self.ask_open(open);
     }
 
     pub(super) fn on_assigned(&mut self, places: &[TopicPartition]) {
@@ -160,6 +210,7 @@ impl Cluster {
         for &part in parts {
             let entry = self.part_mut(part);
             let dropped = entry.close();
+            entry.is_read = false;
             places.push(entry.place());
             self.read_ahead -= dropped;
             self.news.push_back(LaneNews::Undone {

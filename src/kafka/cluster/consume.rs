@@ -81,7 +81,10 @@ impl Cluster {
     fn on_partition_error(&mut self, place: TopicPartition, error: &KafkaError) {
         let topic = self.consumer.topic_name(place.topic);
         let partition = place.partition;
-        if error.is_unknown_topic() || error.is_out_of_range() {
+        let number = self.number_of(place);
+        let is_open = number.is_some_and(|part| self.part(part).phase == Phase::Open);
+        // Of a partition that was just given away librdkafka still reports a fetch from nowhere.
+        if error.is_unknown_topic() || (error.is_out_of_range() && is_open) {
             self.fail(format!("partition {partition} of topic {topic}: {error}"));
         } else {
             tracing::warn!(cluster = self.name, topic, partition, %error, "reading failed for now");
@@ -97,9 +100,18 @@ impl Cluster {
                 true => format!("another instance of this node has taken over: {error}"),
                 false => error.to_string(),
             });
+        } else if error.is_unknown_topic() && self.names_a_topic_read(error) {
+            self.fail(error.to_string());
         } else {
             tracing::warn!(cluster = self.name, %error, "the cluster's client reports an error");
         }
+    }
+
+    /// Whether an error is about a topic that was there when reading began. Of one that has just
+    /// been made, a broker may not know yet. librdkafka tells the topic in the text only.
+    fn names_a_topic_read(&self, error: &KafkaError) -> bool {
+        let mut read = self.parts.iter().filter(|part| part.is_read);
+        read.any(|part| error.text.contains(self.consumer.topic_name(part.topic)))
     }
 
     /// As [`crate::storage::Consumer::next_ready`].

@@ -175,6 +175,7 @@ impl Cluster {
                     return 1 + self.flush(now);
                 }
                 if !waits {
+                    self.fail(self.left_behind());
                     self.helper.give_up();
                 }
                 self.helper.ask(Job::Close);
@@ -185,6 +186,20 @@ impl Cluster {
             Stop::Done => return 0,
         }
         1
+    }
+
+    /// What a stop has not waited for any longer.
+    fn left_behind(&self) -> String {
+        let (transactions, outputs) = (self.outstanding, self.outputs_outstanding);
+        let open = self.transaction.as_ref().is_some_and(Transaction::is_busy);
+        let open = if open {
+            ", and a Kafka transaction"
+        } else {
+            ""
+        };
+        format!(
+            "stopped without its answer for {transactions} transactions and {outputs} outputs{open}"
+        )
     }
 
     /// Whether the stop is over.

@@ -89,7 +89,8 @@ impl Cluster {
             Err(SendError::QueueFull) => return Err(CommitRefusal::Full),
             Err(SendError::TooLarge) => return Err(CommitRefusal::TooLarge),
             Err(SendError::State(error)) => {
-                self.fail(error.to_string());
+                let name = self.consumer.topic_name(self.part(part).topic);
+                self.fail(format!("writing outputs of topic {name}: {error}"));
                 return Err(CommitRefusal::Poisoned);
             }
         }

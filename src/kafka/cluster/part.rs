@@ -45,6 +45,8 @@ pub struct Part {
     /// Its number there.
     pub index: i32,
     pub phase: Phase,
+    /// Whether the consumer reads it.
+    pub is_read: bool,
     /// Read and not yet settled, in order, each with the moment of its arrival.
     messages: VecDeque<(Message, Nanos)>,
     /// The first message at or after the position.
@@ -76,6 +78,7 @@ impl Part {
             topic,
             index,
             phase: Phase::Away,
+            is_read: false,
             messages: VecDeque::new(),
             cursor: 0,
             position: Offset::ZERO,

@@ -67,7 +67,8 @@ impl Cluster {
                     SendError::QueueFull => Refusal::Full,
                     SendError::TooLarge => Refusal::TooLarge,
                     SendError::State(error) => {
-                        self.fail(error.to_string());
+                        let name = self.consumer.topic_name(topic);
+                        self.fail(format!("writing to topic {name}: {error}"));
                         Refusal::Poisoned
                     }
                 };
@@ -134,6 +135,10 @@ impl Cluster {
                     return self.on_output(token, Err(error));
                 }
                 let (token, meta) = self.take_meta(token);
+                if error.is_unknown_topic() {
+                    let name = self.consumer.topic_name(self.part(meta.part).topic);
+                    self.fail(format!("writing to topic {name}: {error}"));
+                }
                 match (persisted, value) {
                     (Persisted::No, Some(value)) if self.failover == Failover::NextNearest => {
                         on(StorageEvent::Returned(Offer {

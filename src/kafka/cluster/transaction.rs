@@ -132,12 +132,17 @@ impl Cluster {
             State::Starting | State::Spoilt(_) | State::Ending => return Err(CommitRefusal::Full),
             State::Open(_) => {}
             State::Idle => {
-                if let Err(error) = transaction.producer.transactions().begin() {
-                    self.fail(error.to_string());
-                    return Err(CommitRefusal::Poisoned);
-                }
-                transaction.state = State::Open(now.mono);
                 transaction.records = 0;
+                transaction.state = State::Open(now.mono);
+                if let Err(error) = transaction.producer.transactions().begin() {
+                    // The producer has failed since the last one: ending this one finds out what
+                    // becomes of it.
+                    tracing::warn!(cluster = self.name, %error, "no transaction can be begun");
+                    transaction.state = State::Spoilt(now.mono);
+                    transaction.touched.insert(part);
+                    self.part_mut(part).commit(next, outputs, 0);
+                    return Ok(Commit::Open);
+                }
             }
         }
         let State::Open(begun) = transaction.state else {
@@ -219,9 +224,10 @@ impl Cluster {
                     tracing::warn!(cluster = self.name, %error, "a transaction was aborted");
                 }
             }
-            Ended::Expired(producer, error) => {
-                tracing::warn!(cluster = self.name, %error, "a transaction expired");
+            Ended::Replaced(producer, error) => {
+                tracing::warn!(cluster = self.name, %error, "a transaction was cut off");
                 self.transaction_mut().producer = *producer;
+                self.reopen();
             }
             Ended::Failed(error) => {
                 self.fail(match error.is_fenced() {

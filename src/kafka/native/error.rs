@@ -116,6 +116,17 @@ impl KafkaError {
         FENCED.iter().any(|code| *code as i32 == self.code)
     }
 
+    /// Whether a producer and a broker no longer agree on how far they have come. The client is of
+    /// no more use; another one in its place is.
+    pub fn is_out_of_step(&self) -> bool {
+        const OUT_OF_STEP: [Code; 3] = [
+            Code::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER,
+            Code::RD_KAFKA_RESP_ERR_UNKNOWN_PRODUCER_ID,
+            Code::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_ID_MAPPING,
+        ];
+        OUT_OF_STEP.iter().any(|code| *code as i32 == self.code)
+    }
+
     /// Whether what was waited for did not come in time. For a call that changes something: it
     /// may still happen.
     pub fn is_timeout(&self) -> bool {
