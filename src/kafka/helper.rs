@@ -37,7 +37,6 @@ const AGAIN_AFTER: Duration = Duration::from_millis(50);
 pub(super) type NamedOffset = (String, i32, Offset);
 
 /// What a core asks for.
-#[derive(Debug)]
 pub(super) enum Job {
     /// Fence predecessors and be ready for transactions.
     InitTransactions,
@@ -55,6 +54,16 @@ pub(super) enum Job {
         /// When it began.
         begun: Nanos,
     },
+    /// Make another transactional producer after the transaction of the last one has expired.
+    ReplaceProducer {
+        /// The last committed positions of what this core processes, where a successor may have
+        /// gone on with it unnoticed.
+        settled: Vec<NamedOffset>,
+        /// How the last one ended.
+        why: KafkaError,
+    },
+    /// Drop a producer that is of no more use, which waits for librdkafka's threads.
+    DropProducer(Box<NativeProducer>),
     /// Commit positions outside of a transaction.
     CommitOffsets(Vec<NamedOffset>),
     /// Ask the cluster whether it is there.
@@ -71,7 +80,7 @@ pub(super) enum Reply {
     History(History),
     /// [`Job::Open`].
     Opened(Vec<Opened>),
-    /// [`Job::CommitTransaction`] or [`Job::AbortTransaction`].
+    /// [`Job::CommitTransaction`], [`Job::AbortTransaction`] or [`Job::ReplaceProducer`].
     Ended(Ended),
     /// [`Job::CommitOffsets`]; the error is one that the next commit makes good.
     OffsetsCommitted(Result<(), KafkaError>),
@@ -223,6 +232,11 @@ impl Worker {
                     Reply::Ended(self.commit(&offsets, begun))
                 }
                 Job::AbortTransaction { begun } => Reply::Ended(self.abort(None, begun)),
+                Job::ReplaceProducer { settled, why } => Reply::Ended(self.replace(&settled, why)),
+                Job::DropProducer(producer) => {
+                    drop(producer);
+                    continue;
+                }
                 Job::CommitOffsets(offsets) => {
                     let consumer = &self.parts.consumer;
                     Reply::OffsetsCommitted(consumer.commit(&offsets, CALL_MAX))

@@ -7,20 +7,20 @@
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use corelane::client::{Client, ClientOptions};
 use corelane::config::Config;
 use corelane::control::{Node, NodeOptions};
-use corelane::engine::handler::{
-    BatchContext, HandlerContext, ProcessError, TransactionHandler,
-};
+use corelane::engine::handler::{BatchContext, HandlerContext, ProcessError, TransactionHandler};
 use corelane::engine::ledger::Ledger;
 use corelane::ids::{ShardId, TopicId};
 use corelane::storage::{Outputs, OutputsFull};
+use corelane::telemetry::Counter;
 use corelane::transaction::TransactionRef;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::kafka::KafkaCluster;
@@ -33,6 +33,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where the child finds its configuration.
 const CONFIG_FILE: &str = "CORELANE_ECHO_CONFIG";
+
+/// Begins the child's line with the number of transactions of Kafka that were aborted.
+const ABORTED: &str = "aborted transactions: ";
 
 /// One record to [`OUTPUTS`] for each transaction, under its id; counts like the shipped ledger.
 pub struct Echo {
@@ -106,9 +109,8 @@ impl EchoSetup {
     /// Every topic with its partitions, those of state and dead letters included.
     pub fn topics() -> Vec<(String, i32)> {
         let shards = EchoSetup::shards().into_values();
-        let of_shards = shards.flat_map(|topic| {
-            ["", ".state", ".dlq"].map(|suffix| (format!("{topic}{suffix}"), 2))
-        });
+        let of_shards = shards
+            .flat_map(|topic| ["", ".state", ".dlq"].map(|suffix| (format!("{topic}{suffix}"), 2)));
         of_shards.chain([(OUTPUTS.to_owned(), 3)]).collect()
     }
 
@@ -133,7 +135,7 @@ impl EchoSetup {
             .args(["--exact", "node_of_another_test", "--nocapture"])
             .env(CONFIG_FILE, &file)
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .spawn()
             .expect("this test can be run");
         let stdin = child.stdin.take();
@@ -142,7 +144,10 @@ impl EchoSetup {
         while let Err(error) = Client::connect(&self.address(), ClientOptions::default()) {
             let status = child.child.try_wait().expect("the child can be asked");
             assert_eq!(status, None, "the node ended at its start");
-            assert!(Instant::now() < deadline, "the node does not answer: {error}");
+            assert!(
+                Instant::now() < deadline,
+                "the node does not answer: {error}"
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
         child
@@ -163,10 +168,28 @@ impl EchoChild {
         self.child.wait().expect("the child can be waited for");
     }
 
-    /// Lets the node finish what it has taken in, and stop.
-    pub fn stop(&mut self) -> ExitStatus {
+    /// Holds the process as it is for so long, as a machine may that is moved.
+    pub fn hold(&self, time: Duration) {
+        self.signal(Signal::STOP);
+        std::thread::sleep(time);
+        self.signal(Signal::CONT);
+    }
+
+    /// Lets the node finish what it has taken in, and stop. Returns how many transactions of Kafka
+    /// it saw aborted.
+    pub fn stop(&mut self) -> u64 {
         drop(self.stdin.take());
-        self.child.wait().expect("the child can be waited for")
+        let mut text = String::new();
+        let mut stdout = self.child.stdout.take().expect("it has one");
+        stdout.read_to_string(&mut text).expect("text");
+        let status = self.child.wait().expect("the child can be waited for");
+        assert!(status.success(), "{status}\n{text}");
+        let aborted = text.lines().find_map(|line| line.strip_prefix(ABORTED));
+        aborted.expect("said at its end").parse().expect("a number")
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("the child can be signalled");
     }
 }
 
@@ -199,8 +222,10 @@ pub fn serve_if_asked() {
         }
     });
     let drained = node.drain(PATIENCE);
+    let aborted = node.counters().get(Counter::TransactionsAborted);
     let stopped = node.stop();
     drained.expect("the node drains");
     stopped.expect("the node stops");
+    println!("\n{ABORTED}{aborted}");
     std::process::exit(0);
 }

@@ -18,7 +18,11 @@ pub fn judge(cluster: &KafkaCluster, receipts: &BTreeMap<String, TxReceipt>) {
     let places = receipts_are_true(cluster, receipts);
     outputs_are_there_once(cluster, receipts);
     let ledger = ledger(cluster);
-    assert_eq!(sum(ledger.values()), sum_of_receipts(receipts), "{ledger:?}");
+    assert_eq!(
+        sum(ledger.values()),
+        sum_of_receipts(receipts),
+        "{ledger:?}"
+    );
     println!(
         "{} receipts, {} records in the shards, all counted once",
         receipts.len(),

@@ -28,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The receipts, by id.
 #[derive(Default)]
 pub struct Traffic {
+    /// Clients that earlier traffic had: their ids are not used again.
+    clients_before: u16,
     receipts: Mutex<BTreeMap<String, TxReceipt>>,
     is_over: AtomicBool,
 }
@@ -49,9 +51,19 @@ impl Traffic {
         address: &'scope str,
     ) -> Ending<'scope> {
         for client in 0..CLIENTS {
+            let client = self.clients_before + client;
             scope.spawn(move || self.run(client, address));
         }
         Ending(self)
+    }
+
+    /// Traffic with new ids after this one, which goes on with its receipts.
+    pub fn and_then(self) -> Traffic {
+        Traffic {
+            clients_before: self.clients_before + CLIENTS,
+            receipts: self.receipts,
+            is_over: AtomicBool::new(false),
+        }
     }
 
     /// Receipts so far.

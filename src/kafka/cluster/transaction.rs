@@ -9,10 +9,11 @@
 use std::collections::BTreeSet;
 
 use super::outputs::find_output;
-use super::{Cluster, Guarantee};
+use super::part::Phase;
+use super::{Assignment, Cluster, Guarantee};
 use crate::clock::Now;
 use crate::ids::{Nanos, Offset};
-use crate::kafka::helper::{Ended, Job};
+use crate::kafka::helper::{Ended, Job, NamedOffset};
 use crate::kafka::native::{KafkaError, NativeProducer, ProducerEvent, SendError};
 use crate::storage::{Commit, CommitRefusal, OutputRecord, Outputs};
 
@@ -202,13 +203,10 @@ impl Cluster {
     }
 
     pub(super) fn on_ended(&mut self, ended: Ended) {
-        let transaction = self.transaction_mut();
-        transaction.state = State::Idle;
-        let touched = std::mem::take(&mut transaction.touched);
         match ended {
             Ended::Committed => {
                 self.counts.committed += 1;
-                for part in touched {
+                for part in self.leave_transaction() {
                     let commits = self.part(part).open_len();
                     self.settle(part, commits);
                 }
@@ -219,9 +217,14 @@ impl Cluster {
                     tracing::warn!(cluster = self.name, %error, "a transaction was aborted");
                 }
             }
-            Ended::Expired(producer, error) => {
-                tracing::warn!(cluster = self.name, %error, "a transaction expired");
-                self.transaction_mut().producer = *producer;
+            Ended::Expired(why) => {
+                tracing::warn!(cluster = self.name, error = %why, "a transaction expired");
+                let settled = self.settled_of_all();
+                return self.helper.ask(Job::ReplaceProducer { settled, why });
+            }
+            Ended::Replaced(producer) => {
+                let last = std::mem::replace(&mut self.transaction_mut().producer, *producer);
+                self.helper.ask(Job::DropProducer(Box::new(last)));
             }
             Ended::Failed(error) => {
                 self.fail(match error.is_fenced() {
@@ -231,9 +234,29 @@ impl Cluster {
             }
         }
         self.counts.aborted += 1;
-        for part in touched {
+        for part in self.leave_transaction() {
             self.undo(part);
         }
+    }
+
+    /// Returns the partitions that were part of it.
+    fn leave_transaction(&mut self) -> BTreeSet<u32> {
+        let transaction = self.transaction_mut();
+        transaction.state = State::Idle;
+        std::mem::take(&mut transaction.touched)
+    }
+
+    /// The last committed positions under static assignment. In a group the member's generation
+    /// keeps what is another's by now out of every commit.
+    fn settled_of_all(&self) -> Vec<NamedOffset> {
+        let parts = match self.assignment {
+            Assignment::Static(_) => 0..self.parts.len() as u32,
+            Assignment::Group => 0..0,
+        };
+        parts
+            .filter(|&part| self.part(part).phase == Phase::Open)
+            .map(|part| self.named(part, self.part(part).settled))
+            .collect()
     }
 
     /// Makes sure that the open transaction is not committed: a partition of it is lost.

@@ -13,9 +13,11 @@ pub(in crate::kafka) enum Ended {
     Committed,
     /// None of it holds; the error says why where it should have been committed.
     Aborted(Option<KafkaError>),
-    /// None of it holds: the cluster had ended it by itself because it took too long. The producer
-    /// is of no more use, and this one takes its place.
-    Expired(Box<NativeProducer>, KafkaError),
+    /// None of it holds: the cluster has ended it by itself because it took too long. The producer
+    /// is of no more use: [`super::Job::ReplaceProducer`] comes next.
+    Expired(KafkaError),
+    /// After [`Ended::Expired`]: this producer takes the place of the one before.
+    Replaced(Box<NativeProducer>),
     /// Another instance of this node has taken over, or there is no way on.
     Failed(KafkaError),
 }
@@ -39,8 +41,10 @@ impl Worker {
         match result {
             Ok(()) => Ended::Committed,
             Err(error) => match error.class() {
-                ErrorClass::Retry | ErrorClass::AbortTransaction => self.abort(Some(error), begun),
-                ErrorClass::Fatal => self.replace_if_expired(error, begun),
+                // Nothing is waited for any more, so nobody learns whether it holds.
+                ErrorClass::Retry => Ended::Failed(error),
+                ErrorClass::AbortTransaction => self.abort(Some(error), begun),
+                ErrorClass::Fatal => self.expired_or_failed(error, begun),
             },
         }
     }
@@ -49,32 +53,61 @@ impl Worker {
         let transactions = self.transactions();
         match self.persist(|| transactions.abort(CALL_MAX)) {
             Ok(()) => Ended::Aborted(why),
-            Err(error) => self.replace_if_expired(error, begun),
+            Err(error) => match error.class() {
+                ErrorClass::Retry => Ended::Failed(error),
+                ErrorClass::AbortTransaction | ErrorClass::Fatal => {
+                    self.expired_or_failed(error, begun)
+                }
+            },
         }
     }
 
     /// A transaction that the cluster ended because it took too long gives the same error as one
-    /// of a producer that was fenced by its successor. Its age tells them apart: only one that was
-    /// open for the timeout can have expired, and while the cluster could not be reached for so
-    /// long, nobody can have taken over either without its positions being those of the last
-    /// commit.
-    fn replace_if_expired(&mut self, error: KafkaError, begun: Nanos) -> Ended {
+    /// of a producer that was fenced by its successor. Only one that was open for the timeout can
+    /// have expired.
+    fn expired_or_failed(&self, error: KafkaError, begun: Nanos) -> Ended {
         let age = Duration::from_nanos(clock::monotonic().since(begun));
-        if age < self.parts.transaction_timeout {
-            return Ended::Failed(error);
+        match age < self.parts.transaction_timeout {
+            true => Ended::Failed(error),
+            false => Ended::Expired(error),
         }
+    }
+
+    /// Makes another producer of the same transactional id, unless a successor has gone on with
+    /// the partitions while this node was silent: then their positions are not the `settled` ones
+    /// any more. Looked at twice: before, so that a successor at work is not fenced, and after, when
+    /// nobody else can commit.
+    pub(super) fn replace(&mut self, settled: &[NamedOffset], why: KafkaError) -> Ended {
         let replaced = self.persist(|| {
+            if self.is_overtaken(settled)? {
+                return Ok(None);
+            }
             let producer = (self.parts.make_transactional)()?;
             producer.transactions().init(CALL_MAX)?;
-            Ok(producer)
+            Ok((!self.is_overtaken(settled)?).then_some(producer))
         });
         match replaced {
-            Ok(producer) => {
+            Ok(Some(producer)) => {
                 self.parts.transactions = Some(producer.transactions());
-                Ended::Expired(Box::new(producer), error)
+                Ended::Replaced(Box::new(producer))
             }
+            Ok(None) => Ended::Failed(why),
             Err(error) => Ended::Failed(error),
         }
+    }
+
+    /// Whether somebody has committed positions beyond these.
+    fn is_overtaken(&self, settled: &[NamedOffset]) -> Result<bool, KafkaError> {
+        if settled.is_empty() {
+            return Ok(false);
+        }
+        let names: Vec<_> = settled
+            .iter()
+            .map(|(topic, index, _)| (topic.clone(), *index))
+            .collect();
+        let committed = self.parts.consumer.committed(&names, CALL_MAX)?;
+        let mut pairs = settled.iter().zip(committed);
+        Ok(pairs.any(|((_, _, settled), found)| found.is_some_and(|found| found > *settled)))
     }
 
     fn transactions(&self) -> TransactionControl {
