@@ -207,14 +207,18 @@ fn records_too_late_for_their_transaction(cluster: &KafkaCluster, traffic: Traff
 
 /// The brokers end what a node has left open for too long; the node finds out and does it again.
 fn node_stopped_in_a_transaction(cluster: &KafkaCluster, traffic: Traffic) -> Traffic {
-    let setup = EchoSetup::new(cluster, "[clusters.main.transaction]\ntimeout_ms = 1500");
+    let setup = EchoSetup::new(
+        cluster,
+        "[clusters.main.producer]\ntimeout_ms = 2000\n\
+         [clusters.main.transaction]\ntimeout_ms = 2000",
+    );
     let mut child = setup.start_child(2);
     let address = setup.address();
     std::thread::scope(|scope| {
         let ending = traffic.start(scope, &address);
         for _ in 0..4 {
             traffic.wait_for_more(300);
-            child.hold(Duration::from_millis(2500));
+            child.hold(Duration::from_secs(3));
         }
         traffic.wait_for_more(300);
         drop(ending);

@@ -54,7 +54,7 @@ pub(super) enum Job {
         /// When it began.
         begun: Nanos,
     },
-    /// Make another transactional producer after the transaction of the last one has expired.
+    /// Make another transactional producer after [`Ended::ProducerLost`].
     ReplaceProducer {
         /// The last committed positions of what this core processes, where a successor may have
         /// gone on with it unnoticed.

@@ -22,6 +22,7 @@ use corelane::telemetry::Counter;
 use corelane::transaction::TransactionRef;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use tracing_subscriber::EnvFilter;
 
 use super::kafka::KafkaCluster;
 
@@ -82,6 +83,10 @@ pub struct EchoSetup {
 impl EchoSetup {
     /// `more` are further lines of the cluster's section.
     pub fn new(cluster: &KafkaCluster, more: &str) -> EchoSetup {
+        // For whoever looks for the cause of a failure; set more than once it stays as it is.
+        if let Ok(filter) = EnvFilter::try_from_env("CORELANE_LOG") {
+            let _ = tracing_subscriber::fmt().with_env_filter(filter).try_init();
+        }
         let folder = TempDir::new().expect("a folder for socket and configuration");
         let brokers: Vec<&str> = cluster.brokers().split(',').collect();
         let socket = folder.path().join("gateway");

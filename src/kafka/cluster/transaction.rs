@@ -217,8 +217,8 @@ impl Cluster {
                     tracing::warn!(cluster = self.name, %error, "a transaction was aborted");
                 }
             }
-            Ended::Expired(why) => {
-                tracing::warn!(cluster = self.name, error = %why, "a transaction expired");
+            Ended::ProducerLost(why) => {
+                tracing::warn!(cluster = self.name, error = %why, "a transaction was lost");
                 let settled = self.settled_of_all();
                 return self.helper.ask(Job::ReplaceProducer { settled, why });
             }

@@ -13,10 +13,10 @@ pub(in crate::kafka) enum Ended {
     Committed,
     /// None of it holds; the error says why where it should have been committed.
     Aborted(Option<KafkaError>),
-    /// None of it holds: the cluster has ended it by itself because it took too long. The producer
-    /// is of no more use: [`super::Job::ReplaceProducer`] comes next.
-    Expired(KafkaError),
-    /// After [`Ended::Expired`]: this producer takes the place of the one before.
+    /// None of it holds, and the producer is of no more use: [`super::Job::ReplaceProducer`] comes
+    /// next.
+    ProducerLost(KafkaError),
+    /// After [`Ended::ProducerLost`]: this producer takes the place of the one before.
     Replaced(Box<NativeProducer>),
     /// Another instance of this node has taken over, or there is no way on.
     Failed(KafkaError),
@@ -44,7 +44,7 @@ impl Worker {
                 // Nothing is waited for any more, so nobody learns whether it holds.
                 ErrorClass::Retry => Ended::Failed(error),
                 ErrorClass::AbortTransaction => self.abort(Some(error), begun),
-                ErrorClass::Fatal => self.expired_or_failed(error, begun),
+                ErrorClass::Fatal => self.lost_or_failed(error, begun),
             },
         }
     }
@@ -56,20 +56,25 @@ impl Worker {
             Err(error) => match error.class() {
                 ErrorClass::Retry => Ended::Failed(error),
                 ErrorClass::AbortTransaction | ErrorClass::Fatal => {
-                    self.expired_or_failed(error, begun)
+                    self.lost_or_failed(error, begun)
                 }
             },
         }
     }
 
-    /// A transaction that the cluster ended because it took too long gives the same error as one
-    /// of a producer that was fenced by its successor. Only one that was open for the timeout can
-    /// have expired.
-    fn expired_or_failed(&self, error: KafkaError, begun: Nanos) -> Ended {
+    /// What a fatal error says about the transaction.
+    ///
+    /// One that the cluster ended because it took too long gives the same error as one of a
+    /// producer that was fenced by its successor. Only one that was open for the timeout can have
+    /// expired. Where the coordinator was silent when the transaction's first partition was
+    /// announced, it knows of no transaction that could be aborted, which librdkafka takes for
+    /// fatal.
+    fn lost_or_failed(&self, error: KafkaError, begun: Nanos) -> Ended {
         let age = Duration::from_nanos(clock::monotonic().since(begun));
-        match age < self.parts.transaction_timeout {
-            true => Ended::Failed(error),
-            false => Ended::Expired(error),
+        let is_lost = error.is_invalid_transaction_state() || age >= self.parts.transaction_timeout;
+        match is_lost {
+            true => Ended::ProducerLost(error),
+            false => Ended::Failed(error),
         }
     }
 

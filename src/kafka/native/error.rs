@@ -116,6 +116,11 @@ impl KafkaError {
         FENCED.iter().any(|code| *code as i32 == self.code)
     }
 
+    /// Whether the coordinator knows of no transaction that could be ended so.
+    pub fn is_invalid_transaction_state(&self) -> bool {
+        self.code == Code::RD_KAFKA_RESP_ERR_INVALID_TXN_STATE as i32
+    }
+
     /// Whether what was waited for did not come in time. For a call that changes something: it
     /// may still happen.
     pub fn is_timeout(&self) -> bool {
