@@ -266,6 +266,8 @@ impl Worker {
                     if error.class() == ErrorClass::Retry
                         && !self.give_up.load(Ordering::Acquire) =>
                 {
+                    let helper = &*self.parts.name;
+                    tracing::info!(helper, %error, "a call is made again");
                     std::thread::sleep(AGAIN_AFTER);
                 }
                 result => return result,
