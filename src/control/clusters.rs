@@ -139,7 +139,7 @@ impl<'a> Clusters<'a> {
     /// clusters themselves.
     pub fn seeds(&self) -> Result<Vec<(KafkaSeed, Vec<RecentId>)>, StartError> {
         for (name, cluster) in &self.config.clusters {
-            self.fence_leftovers(name, cluster)?;
+            self.fence_predecessor(name, cluster)?;
         }
         let clusters = self.config.clusters.values();
         let patience = clusters.clone().map(|c| c.start_timeout_ms).max();
@@ -238,16 +238,16 @@ impl<'a> Clusters<'a> {
         }
     }
 
-    /// Fences what a predecessor with more cores may have left: a core of it would otherwise go on
-    /// with partitions that are now another's.
-    fn fence_leftovers(&self, name: &str, cluster: &ClusterConfig) -> Result<(), StartError> {
+    /// Fences every core of a predecessor, and ends what it left open, before any core of this node
+    /// begins: with another number of cores a partition belongs to another transactional id.
+    fn fence_predecessor(&self, name: &str, cluster: &ClusterConfig) -> Result<(), StartError> {
         let is_fenced = cluster.processing == Delivery::ExactlyOnce
             && self.config.membership.mode == MembershipMode::Static;
         if !is_fenced {
             return Ok(());
         }
         let lanes = u16::try_from(lanes(self.config)).unwrap_or(u16::MAX);
-        for core in self.cores..lanes {
+        for core in 0..lanes {
             let properties = self
                 .config
                 .client_properties(name, cluster, CoreId(core), 1);

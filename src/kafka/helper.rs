@@ -7,6 +7,7 @@
 //! succeeds, fails for good, or the helper is told to give up, so that a stop never hangs on a
 //! cluster that is away.
 
+mod calls;
 mod reading;
 mod transact;
 
@@ -36,8 +37,19 @@ const AGAIN_AFTER: Duration = Duration::from_millis(50);
 /// A topic's name, a partition's number in it, and an offset.
 pub(super) type NamedOffset = (String, i32, Offset);
 
+/// What a core knows of a partition's committed position.
+pub(super) struct KnownPosition {
+    /// The topic.
+    pub topic: String,
+    /// The partition's number in it.
+    pub index: i32,
+    /// As last committed.
+    pub settled: Offset,
+    /// As the transaction under way would commit it.
+    pub attempted: Offset,
+}
+
 /// What a core asks for.
-#[derive(Debug)]
 pub(super) enum Job {
     /// Fence predecessors and be ready for transactions.
     InitTransactions,
@@ -55,6 +67,16 @@ pub(super) enum Job {
         /// When it began.
         begun: Nanos,
     },
+    /// Make another transactional producer after [`Ended::ProducerLost`].
+    ReplaceProducer {
+        /// Where this core's partitions stand as far as it knows, where a successor may have gone
+        /// on with them unnoticed.
+        known: Vec<KnownPosition>,
+        /// How the last one ended.
+        why: KafkaError,
+    },
+    /// Drop a producer that is of no more use, which waits for librdkafka's threads.
+    DropProducer(Box<NativeProducer>),
     /// Commit positions outside of a transaction.
     CommitOffsets(Vec<NamedOffset>),
     /// Ask the cluster whether it is there.
@@ -71,7 +93,7 @@ pub(super) enum Reply {
     History(History),
     /// [`Job::Open`].
     Opened(Vec<Opened>),
-    /// [`Job::CommitTransaction`] or [`Job::AbortTransaction`].
+    /// [`Job::CommitTransaction`], [`Job::AbortTransaction`] or [`Job::ReplaceProducer`].
     Ended(Ended),
     /// [`Job::CommitOffsets`]; the error is one that the next commit makes good.
     OffsetsCommitted(Result<(), KafkaError>),
@@ -128,6 +150,7 @@ impl Helper {
                 wake: Arc::clone(&parts.wake),
             },
             give_up: Arc::clone(&give_up),
+            caller: None,
             parts,
         };
         let thread = std::thread::Builder::new()
@@ -207,6 +230,8 @@ struct Worker {
     parts: HelperParts,
     replies: Replies,
     give_up: Arc<AtomicBool>,
+    /// Makes the calls that may never come back.
+    caller: Option<calls::Caller>,
 }
 
 impl Worker {
@@ -223,6 +248,11 @@ impl Worker {
                     Reply::Ended(self.commit(&offsets, begun))
                 }
                 Job::AbortTransaction { begun } => Reply::Ended(self.abort(None, begun)),
+                Job::ReplaceProducer { known, why } => Reply::Ended(self.replace(&known, why)),
+                Job::DropProducer(producer) => {
+                    drop(producer);
+                    continue;
+                }
                 Job::CommitOffsets(offsets) => {
                     let consumer = &self.parts.consumer;
                     Reply::OffsetsCommitted(consumer.commit(&offsets, CALL_MAX))
@@ -252,6 +282,8 @@ impl Worker {
                     if error.class() == ErrorClass::Retry
                         && !self.give_up.load(Ordering::Acquire) =>
                 {
+                    let helper = &*self.parts.name;
+                    tracing::info!(helper, %error, "a call is made again");
                     std::thread::sleep(AGAIN_AFTER);
                 }
                 result => return result,

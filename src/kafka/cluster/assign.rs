@@ -51,11 +51,14 @@ impl Cluster {
         self.opening += parts.len();
         let mut requests = Vec::with_capacity(parts.len());
         for part in parts {
-            self.part_mut(part).phase = Phase::Opening;
+            let entry = self.part_mut(part);
+            entry.phase = Phase::Opening;
+            entry.turn = entry.turn.wrapping_add(1);
             let entry = self.part(part);
             let state = self.state_topics[entry.topic.0 as usize];
             requests.push(OpenRequest {
                 part,
+                turn: entry.turn,
                 topic: self.consumer.topic_name(entry.topic).to_owned(),
                 state_topic: self.consumer.topic_name(state).to_owned(),
                 index: entry.index,
@@ -68,6 +71,7 @@ impl Cluster {
         let mut starts = Vec::with_capacity(opened.len());
         for Opened {
             part,
+            turn,
             position,
             end,
             state,
@@ -75,8 +79,8 @@ impl Cluster {
         {
             self.opening -= 1;
             let entry = self.part_mut(part);
-            // Lost again while it was being opened.
-            if entry.phase != Phase::Opening {
+            // Lost again while it was being opened, and maybe given back since.
+            if entry.phase != Phase::Opening || entry.turn != turn {
                 continue;
             }
             entry.open(position, end, state);

@@ -45,6 +45,8 @@ pub struct Part {
     /// Its number there.
     pub index: i32,
     pub phase: Phase,
+    /// Counts the times that it was opened.
+    pub turn: u32,
     /// Whether the consumer reads it.
     pub is_read: bool,
     /// Read and not yet settled, in order, each with the moment of its arrival.
@@ -78,6 +80,7 @@ impl Part {
             topic,
             index,
             phase: Phase::Away,
+            turn: 0,
             is_read: false,
             messages: VecDeque::new(),
             cursor: 0,

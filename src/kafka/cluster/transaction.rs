@@ -9,10 +9,11 @@
 use std::collections::BTreeSet;
 
 use super::outputs::find_output;
-use super::{Cluster, Guarantee};
+use super::part::Phase;
+use super::{Assignment, Cluster, Guarantee};
 use crate::clock::Now;
 use crate::ids::{Nanos, Offset};
-use crate::kafka::helper::{Ended, Job};
+use crate::kafka::helper::{Ended, Job, KnownPosition};
 use crate::kafka::native::{KafkaError, NativeProducer, ProducerEvent, SendError};
 use crate::storage::{Commit, CommitRefusal, OutputRecord, Outputs};
 
@@ -207,13 +208,10 @@ impl Cluster {
     }
 
     pub(super) fn on_ended(&mut self, ended: Ended) {
-        let transaction = self.transaction_mut();
-        transaction.state = State::Idle;
-        let touched = std::mem::take(&mut transaction.touched);
         match ended {
             Ended::Committed => {
                 self.counts.committed += 1;
-                for part in touched {
+                for part in self.leave_transaction() {
                     let commits = self.part(part).open_len();
                     self.settle(part, commits);
                 }
@@ -224,10 +222,19 @@ impl Cluster {
                     tracing::warn!(cluster = self.name, %error, "a transaction was aborted");
                 }
             }
-            Ended::Replaced(producer, error) => {
-                tracing::warn!(cluster = self.name, %error, "a transaction was cut off");
-                self.transaction_mut().producer = *producer;
-                self.reopen();
+            Ended::ProducerLost(why) => {
+                tracing::warn!(cluster = self.name, error = %why, "a transaction was cut off");
+                let known = self.known_positions();
+                return self.helper.ask(Job::ReplaceProducer { known, why });
+            }
+            Ended::Replaced(producer) => {
+                let last = std::mem::replace(&mut self.transaction_mut().producer, *producer);
+                self.helper.ask(Job::DropProducer(Box::new(last)));
+                self.counts.aborted += 1;
+                for part in self.leave_transaction() {
+                    self.undo(part);
+                }
+                return self.reopen();
             }
             Ended::Failed(error) => {
                 self.fail(match error.is_fenced() {
@@ -237,9 +244,33 @@ impl Cluster {
             }
         }
         self.counts.aborted += 1;
-        for part in touched {
+        for part in self.leave_transaction() {
             self.undo(part);
         }
+    }
+
+    /// Returns the partitions that were part of it.
+    fn leave_transaction(&mut self) -> BTreeSet<u32> {
+        let transaction = self.transaction_mut();
+        transaction.state = State::Idle;
+        std::mem::take(&mut transaction.touched)
+    }
+
+    /// Where the partitions stand under static assignment. In a group the member's generation keeps
+    /// what is another's by now out of every commit.
+    fn known_positions(&self) -> Vec<KnownPosition> {
+        let parts = match self.assignment {
+            Assignment::Static(_) => &self.parts[..],
+            Assignment::Group => &[],
+        };
+        let open = parts.iter().filter(|part| part.phase == Phase::Open);
+        open.map(|part| KnownPosition {
+            topic: self.consumer.topic_name(part.topic).to_owned(),
+            index: part.index,
+            settled: part.settled,
+            attempted: part.position,
+        })
+        .collect()
     }
 
     /// Makes sure that the open transaction is not committed: a partition of it is lost.

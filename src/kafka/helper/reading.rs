@@ -26,6 +26,8 @@ const NAP: Duration = Duration::from_millis(100);
 pub(in crate::kafka) struct OpenRequest {
     /// The core's number of the partition.
     pub part: u32,
+    /// Tells this request from earlier ones for the same partition.
+    pub turn: u32,
     /// The shard's topic.
     pub topic: String,
     /// The topic that holds the lanes' state.
@@ -39,6 +41,8 @@ pub(in crate::kafka) struct OpenRequest {
 pub(in crate::kafka) struct Opened {
     /// The core's number of the partition.
     pub part: u32,
+    /// [`OpenRequest::turn`].
+    pub turn: u32,
     /// The next record to process.
     pub position: Offset,
     /// The offset after the last record.
@@ -84,7 +88,17 @@ struct Stretch {
     topic: String,
     index: i32,
     from: Offset,
-    to: Offset,
+    to: To,
+}
+
+/// How far a stretch goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum To {
+    /// Up to this offset.
+    Offset(Offset),
+    /// Up to the end, once no transaction is open there. A commit has the positions before the
+    /// last of its other records: state that was read too early would be older than its position.
+    StableEnd,
 }
 
 impl Worker {
@@ -100,6 +114,7 @@ impl Worker {
         for (request, committed) in requests.into_iter().zip(committed) {
             let OpenRequest {
                 part,
+                turn,
                 topic,
                 state_topic,
                 index,
@@ -111,15 +126,15 @@ impl Worker {
                 topic,
                 index,
                 from: low.max(Offset(end.0.saturating_sub(most))),
-                to: end,
+                to: To::Offset(end),
             });
-            let (from, to) = self.watermarks(&reader, &state_topic, index)?;
+            let (from, _) = self.watermarks(&reader, &state_topic, index)?;
             states.push(Stretch {
                 part,
                 topic: state_topic,
                 index,
                 from,
-                to,
+                to: To::StableEnd,
             });
             // Without a committed position everything that is there is still to be processed; what
             // retention has taken cannot be.
@@ -129,6 +144,7 @@ impl Worker {
                 part,
                 Opened {
                     part,
+                    turn,
                     position,
                     end,
                     state,
@@ -181,7 +197,8 @@ impl Worker {
         mut each: impl FnMut(u32, &Message),
     ) -> Result<(), KafkaError> {
         let mut open = BTreeMap::new();
-        for stretch in stretches.iter().filter(|s| s.from < s.to) {
+        let has_any = |s: &&Stretch| !matches!(s.to, To::Offset(to) if to <= s.from);
+        for stretch in stretches.iter().filter(has_any) {
             let topic = reader.add_topic(&stretch.topic)?;
             let partition = stretch.index;
             open.insert(TopicPartition { topic, partition }, stretch);
@@ -190,21 +207,24 @@ impl Worker {
         reader.assign(&starts)?;
         while !open.is_empty() {
             let mut failure = None;
+            let mut ends = Vec::new();
             let work = reader.poll(POLL_MAX, &mut |event| match event {
                 ConsumerEvent::Message(message) => {
                     let part = message.part();
                     let Some(stretch) = open.get(&part) else {
                         return;
                     };
-                    if message.offset() < stretch.to {
+                    let To::Offset(to) = stretch.to else {
+                        return each(stretch.part, &message);
+                    };
+                    if message.offset() < to {
                         each(stretch.part, &message);
                     }
-                    if message.offset().plus(1) >= stretch.to {
+                    if message.offset().plus(1) >= to {
                         open.remove(&part);
                     }
                 }
-                // What is left up to the end are control records.
-                ConsumerEvent::End(part, _) => drop(open.remove(&part)),
+                ConsumerEvent::End(part, end) => ends.push((part, end)),
                 ConsumerEvent::Partition(_, error) => failure = Some(error),
                 // The client mends its connections by itself.
                 ConsumerEvent::Error(_)
@@ -213,6 +233,13 @@ impl Worker {
                 | ConsumerEvent::Lost(_)
                 | ConsumerEvent::Committed { .. } => {}
             });
+            for (part, end) in ends {
+                let is_stable = reader.cached_high(part).is_none_or(|high| end >= high);
+                // What is left up to an offset are control records.
+                if is_stable || open.get(&part).is_some_and(|s| s.to != To::StableEnd) {
+                    open.remove(&part);
+                }
+            }
             if let Some(error) = failure {
                 return Err(error);
             }

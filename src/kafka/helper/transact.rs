@@ -1,8 +1,10 @@
 //! Ending transactions.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{CALL_MAX, NamedOffset, Reply, Worker};
+use super::calls::{Called, Caller};
+use super::{AGAIN_AFTER, CALL_MAX, KnownPosition, NamedOffset, Reply, Worker};
 use crate::clock;
 use crate::ids::Nanos;
 use crate::kafka::native::{ErrorClass, KafkaError, NativeProducer, TransactionControl};
@@ -13,10 +15,12 @@ pub(in crate::kafka) enum Ended {
     Committed,
     /// None of it holds; the error says why where it should have been committed.
     Aborted(Option<KafkaError>),
-    /// None of it holds, and its producer is of no more use: the cluster had ended the transaction
-    /// by itself because it took too long, or they lost count of each other while they were apart.
-    /// This producer takes its place. Someone else may have been there meanwhile.
-    Replaced(Box<NativeProducer>, KafkaError),
+    /// Whether it holds is not known, and the producer is of no more use:
+    /// [`super::Job::ReplaceProducer`] comes next.
+    ProducerLost(KafkaError),
+    /// After [`Ended::ProducerLost`]: this producer takes the place of the one before, and what the
+    /// cluster says about positions and state counts.
+    Replaced(Box<NativeProducer>),
     /// Another instance of this node has taken over, or there is no way on.
     Failed(KafkaError),
 }
@@ -31,63 +35,134 @@ impl Worker {
     }
 
     pub(super) fn commit(&mut self, offsets: &[NamedOffset], begun: Nanos) -> Ended {
-        let transactions = self.transactions();
-        let result = self.persist_until_expired(begun, || {
-            let group = self.parts.consumer.group_metadata()?;
-            transactions.send_offsets(offsets, &group, CALL_MAX)
-        });
-        let commit = || self.persist_until_expired(begun, || transactions.commit(CALL_MAX));
-        let result = result.and_then(|()| commit());
-        match result {
+        let group = match self.parts.consumer.group_metadata() {
+            Ok(group) => group,
+            Err(error) => return self.abort(Some(error), begun),
+        };
+        let (transactions, offsets) = (self.transactions(), offsets.to_vec());
+        // Not tried again: nothing holds yet, so the transaction as a whole can be.
+        let sent = self.call(move || transactions.send_offsets(&offsets, &group, CALL_MAX));
+        if let Err(error) = sent {
+            return match error.class() {
+                _ if error.is_left_behind() => Ended::ProducerLost(error),
+                ErrorClass::Retry | ErrorClass::AbortTransaction => self.abort(Some(error), begun),
+                ErrorClass::Fatal => self.lost_or_failed(error, begun),
+            };
+        }
+        match self.end(begun, |transactions| transactions.commit(CALL_MAX)) {
             Ok(()) => Ended::Committed,
             Err(error) => match error.class() {
-                ErrorClass::Retry | ErrorClass::AbortTransaction => self.abort(Some(error), begun),
-                ErrorClass::Fatal => self.replace(error, begun),
+                _ if error.is_left_behind() => Ended::ProducerLost(error),
+                ErrorClass::AbortTransaction => self.abort(Some(error), begun),
+                ErrorClass::Retry | ErrorClass::Fatal => self.lost_or_failed(error, begun),
             },
         }
     }
 
     pub(super) fn abort(&mut self, why: Option<KafkaError>, begun: Nanos) -> Ended {
-        let transactions = self.transactions();
-        match self.persist_until_expired(begun, || transactions.abort(CALL_MAX)) {
+        match self.end(begun, |transactions| transactions.abort(CALL_MAX)) {
             Ok(()) => Ended::Aborted(why),
-            Err(error) => self.replace(error, begun),
+            Err(error) if error.is_left_behind() => Ended::ProducerLost(error),
+            Err(error) => self.lost_or_failed(error, begun),
         }
     }
 
-    /// A transaction that the cluster ended because it took too long gives the same error as one
-    /// of a producer that was fenced by its successor. Its age tells them apart: only one that was
-    /// open for the timeout can have expired. It may all the same have a successor; that one is
-    /// fenced then, and what it has done is found with the positions, which are asked for again.
-    fn replace(&mut self, error: KafkaError, begun: Nanos) -> Ended {
-        if !self.is_expired(begun) && !error.is_out_of_step() {
-            return Ended::Failed(error);
+    /// What an error that ends all trying says about the transaction.
+    ///
+    /// One that the cluster ended because it took too long gives the same error as one of a
+    /// producer that was fenced by its successor. Only one that was open for the timeout can have
+    /// expired. Where the coordinator was silent when the transaction's first partition was
+    /// announced, it knows of no transaction that could be aborted, which librdkafka takes for
+    /// fatal; and after being apart, producer and broker may disagree on sequence numbers.
+    fn lost_or_failed(&self, error: KafkaError, begun: Nanos) -> Ended {
+        let is_lost = error.is_invalid_transaction_state()
+            || error.is_out_of_step()
+            || self.is_expired(begun);
+        match is_lost {
+            true => Ended::ProducerLost(error),
+            false => Ended::Failed(error),
         }
+    }
+
+    /// Makes another producer of the same transactional id, unless a successor has gone on with the
+    /// partitions while this node was silent: then their positions are none of the `known` ones.
+    /// Looked at twice: before, so that a successor at work is not fenced, and after, when nobody
+    /// else can commit.
+    pub(super) fn replace(&mut self, known: &[KnownPosition], why: KafkaError) -> Ended {
         let replaced = self.persist(|| {
+            if self.is_overtaken(known)? {
+                return Ok(None);
+            }
             let producer = (self.parts.make_transactional)()?;
             producer.transactions().init(CALL_MAX)?;
-            Ok(producer)
+            Ok((!self.is_overtaken(known)?).then_some(producer))
         });
         match replaced {
-            Ok(producer) => {
+            Ok(Some(producer)) => {
                 self.parts.transactions = Some(producer.transactions());
-                Ended::Replaced(Box::new(producer), error)
+                Ended::Replaced(Box::new(producer))
             }
+            Ok(None) => Ended::Failed(why),
             Err(error) => Ended::Failed(error),
         }
     }
 
-    /// Calls as [`Worker::persist`], but only as long as the transaction can still be alive: what
-    /// cannot be ended by then has been by the cluster, whatever librdkafka waits for.
-    fn persist_until_expired<T>(
-        &self,
+    /// Whether somebody else has committed positions.
+    fn is_overtaken(&self, known: &[KnownPosition]) -> Result<bool, KafkaError> {
+        if known.is_empty() {
+            return Ok(false);
+        }
+        let names: Vec<_> = known
+            .iter()
+            .map(|known| (known.topic.clone(), known.index))
+            .collect();
+        let committed = self.parts.consumer.committed(&names, CALL_MAX)?;
+        let mut pairs = known.iter().zip(committed);
+        Ok(pairs.any(|(known, found)| {
+            found.is_some_and(|found| found > known.settled && found != known.attempted)
+        }))
+    }
+
+    /// Ends the transaction: tries until it succeeds or cannot be alive any more, since what was not
+    /// ended by then has been by the cluster, whatever librdkafka waits for.
+    fn end(
+        &mut self,
         begun: Nanos,
-        mut call: impl FnMut() -> Result<T, KafkaError>,
-    ) -> Result<T, KafkaError> {
-        self.persist(|| match call() {
-            Err(error) if self.is_expired(begun) => Ok(Err(error)),
-            result => result.map(Ok),
-        })?
+        call: fn(&TransactionControl) -> Result<(), KafkaError>,
+    ) -> Result<(), KafkaError> {
+        loop {
+            let transactions = self.transactions();
+            let result = self.call(move || call(&transactions));
+            let Err(error) = result else {
+                return Ok(());
+            };
+            let is_over = self.give_up.load(Ordering::Acquire) || self.is_expired(begun);
+            if error.class() != ErrorClass::Retry || error.is_left_behind() || is_over {
+                return Err(error);
+            }
+            std::thread::sleep(AGAIN_AFTER);
+        }
+    }
+
+    /// Makes a call that may never come back.
+    fn call(
+        &mut self,
+        call: impl FnOnce() -> Result<(), KafkaError> + Send + 'static,
+    ) -> Result<(), KafkaError> {
+        let caller = match self.caller.take() {
+            Some(caller) => caller,
+            None => match Caller::spawn(&self.parts.name, &self.parts.cpus) {
+                Ok(caller) => caller,
+                Err(error) => return Err(KafkaError::system(&error)),
+            },
+        };
+        match caller.call(Box::new(call), &self.give_up) {
+            Called::Back(result) => {
+                self.caller = Some(caller);
+                result
+            }
+            Called::Never => Err(KafkaError::left_behind()),
+        }
     }
 
     fn is_expired(&self, begun: Nanos) -> bool {

@@ -127,6 +127,11 @@ impl KafkaError {
         OUT_OF_STEP.iter().any(|code| *code as i32 == self.code)
     }
 
+    /// Whether the coordinator knows of no transaction that could be ended so.
+    pub fn is_invalid_transaction_state(&self) -> bool {
+        self.code == Code::RD_KAFKA_RESP_ERR_INVALID_TXN_STATE as i32
+    }
+
     /// Whether what was waited for did not come in time. For a call that changes something: it
     /// may still happen.
     pub fn is_timeout(&self) -> bool {
@@ -141,6 +146,25 @@ impl KafkaError {
     /// A call that was not made again, since nothing shall be waited for any more.
     pub(in crate::kafka) fn gave_up() -> KafkaError {
         KafkaError::from_code(Code::RD_KAFKA_RESP_ERR__DESTROY as i32)
+    }
+
+    /// A call from which librdkafka did not come back.
+    pub(in crate::kafka) fn left_behind() -> KafkaError {
+        let code = Code::RD_KAFKA_RESP_ERR__IN_PROGRESS as i32;
+        KafkaError::new(code, "librdkafka does not come back from a call".to_owned())
+    }
+
+    /// Whether it is [`KafkaError::left_behind`].
+    pub(in crate::kafka) fn is_left_behind(&self) -> bool {
+        self.code == Code::RD_KAFKA_RESP_ERR__IN_PROGRESS as i32
+    }
+
+    /// The system refuses what librdkafka or a call of it needs.
+    pub(in crate::kafka) fn system(error: &std::io::Error) -> KafkaError {
+        KafkaError::new(
+            Code::RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE as i32,
+            error.to_string(),
+        )
     }
 
     /// Whether it only says that a partition's end was met.
