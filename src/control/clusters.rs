@@ -176,6 +176,7 @@ impl<'a> Clusters<'a> {
         let mut set = |name: &str, value: &str| reader.push((name.to_owned(), value.to_owned()));
         // What is read back at the start must not show what never held.
         set("isolation.level", "read_committed");
+        set("enable.partition.eof", "true");
         // The end of a partition is only told by an answer without records, which must not be
         // held back in the hope of some.
         set("fetch.wait.max.ms", "5");

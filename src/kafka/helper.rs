@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::native::{
     ConsumerControl, ErrorClass, KafkaError, NativeConsumer, NativeProducer, TransactionControl,
@@ -30,6 +30,9 @@ pub(super) use transact::Ended;
 /// Timeout of one blocking call. A call that takes longer is made again, unless the helper was
 /// told to give up meanwhile.
 const CALL_MAX: Duration = Duration::from_secs(5);
+
+/// How long the commit of positions outside of transactions is tried.
+const COMMIT_MAX: Duration = Duration::from_secs(3);
 
 /// Pause after a call that failed and may be made again.
 const AGAIN_AFTER: Duration = Duration::from_millis(50);
@@ -81,8 +84,8 @@ pub(super) enum Job {
     CommitOffsets(Vec<NamedOffset>),
     /// Ask the cluster whether it is there.
     Probe,
-    /// Leave the group.
-    Close,
+    /// Commit these positions outside of a transaction, then leave the group.
+    Close(Vec<NamedOffset>),
 }
 
 /// What became of a job.
@@ -254,17 +257,38 @@ impl Worker {
                     continue;
                 }
                 Job::CommitOffsets(offsets) => {
-                    let consumer = &self.parts.consumer;
-                    Reply::OffsetsCommitted(consumer.commit(&offsets, CALL_MAX))
+                    Reply::OffsetsCommitted(self.commit_offsets(&offsets))
                 }
                 Job::Probe => Reply::Probed(self.probe()),
-                Job::Close => {
+                Job::Close(offsets) => {
+                    if !offsets.is_empty()
+                        && let Err(error) = self.commit_offsets(&offsets)
+                    {
+                        let helper = &*self.parts.name;
+                        tracing::warn!(helper, %error, "positions were not committed at the stop");
+                    }
                     // What cannot leave now is removed by the group's session timeout.
                     let _ = self.parts.consumer.close(CALL_MAX);
                     Reply::Closed
                 }
             };
             self.replies.send(reply);
+        }
+    }
+
+    /// Tries for a while also where the group is between two generations: what is not committed is
+    /// processed again by whoever comes next.
+    fn commit_offsets(&self, offsets: &[NamedOffset]) -> Result<(), KafkaError> {
+        let start = Instant::now();
+        loop {
+            let result = self.parts.consumer.commit(offsets, CALL_MAX);
+            let is_over = start.elapsed() > COMMIT_MAX || self.give_up.load(Ordering::Acquire);
+            let helper = &*self.parts.name;
+            tracing::debug!(helper, ?offsets, ?result, "positions are committed");
+            if result.is_ok() || is_over {
+                return result;
+            }
+            std::thread::sleep(AGAIN_AFTER);
         }
     }
 

@@ -103,14 +103,10 @@ pub fn consumer_properties(
 
 /// The properties of a consumer that is given every position, as the engine's are.
 pub fn with_given_positions(mut consumer: Vec<Property>) -> Vec<Property> {
-    let mut replace = |name: &str, value: &str| {
-        consumer.retain(|(known, _)| known != name);
-        consumer.push((name.to_owned(), value.to_owned()));
-    };
-    // Up to its end a partition may hold nothing but control records, of which nothing else tells.
-    replace("enable.partition.eof", "true");
+    let reset = "auto.offset.reset";
+    consumer.retain(|(known, _)| known != reset);
     // A position that retention has overtaken is an error: records would be lost without a word.
-    replace("auto.offset.reset", "error");
+    consumer.push((reset.to_owned(), "error".to_owned()));
     consumer
 }
 

@@ -2,7 +2,7 @@
 
 use super::Cluster;
 use super::end::Stop;
-use super::part::Phase;
+use super::part::{Part, Phase};
 use crate::clock::Now;
 use crate::kafka::native::{ConsumerEvent, KafkaError, TopicPartition};
 use crate::storage::{ReadOutcome, Record, Visit};
@@ -12,6 +12,9 @@ const MESSAGES_MAX: usize = 2048;
 
 /// A member of a group must poll now and then also when there is no news, or it counts as dead.
 const POLL_INTERVAL_NS: u64 = 1_000_000_000;
+
+/// Time between two looks at how far the consumer has come.
+const ENDS_INTERVAL_NS: u64 = 100_000_000;
 
 /// Outputs of `at_least_once` under way, beyond which nothing more is processed.
 const OUTPUTS_OUTSTANDING_MAX: usize = 64 << 10;
@@ -47,12 +50,8 @@ impl Cluster {
                 self.read_ahead += self.part_mut(part).take(message, now.mono);
                 self.requeue(part);
             }
-            ConsumerEvent::End(place, end) => {
-                if let Some(part) = self.number_of(place) {
-                    let part = self.part_mut(part);
-                    part.met_end = part.met_end.max(end);
-                }
-            }
+            // Not asked for: see the event.
+            ConsumerEvent::End(..) => {}
             ConsumerEvent::Partition(place, error) => self.on_partition_error(place, &error),
             ConsumerEvent::Error(error) => self.on_client_error(&error),
             ConsumerEvent::Assigned(places) => self.on_assigned(&places),
@@ -112,6 +111,26 @@ impl Cluster {
     fn names_a_topic_read(&self, error: &KafkaError) -> bool {
         let mut read = self.parts.iter().filter(|part| part.is_read);
         read.any(|part| error.text.contains(self.consumer.topic_name(part.topic)))
+    }
+
+    /// Looks now and then whether what is left of partitions that seem to have more is nothing but
+    /// control records.
+    pub(super) fn tend_ends(&mut self, now: Now) {
+        if now.mono < self.ends_at {
+            return;
+        }
+        self.ends_at = now.mono.after(ENDS_INTERVAL_NS);
+        let waits = |part: &&Part| part.waits_for_more();
+        let places: Vec<_> = self.parts.iter().filter(waits).map(Part::place).collect();
+        if places.is_empty() {
+            return;
+        }
+        let positions = self.consumer.positions(&places);
+        for (place, position) in places.into_iter().zip(positions) {
+            if let Some(part) = self.number_of(place) {
+                self.part_mut(part).met_end = position;
+            }
+        }
     }
 
     /// As [`crate::storage::Consumer::next_ready`].

@@ -47,6 +47,8 @@ pub struct Cluster {
     /// Outputs of `at_least_once` under way.
     pub(super) outputs_outstanding: usize,
     pub(super) ready: VecDeque<u32>,
+    /// When the consumer's positions are next looked at.
+    pub(super) ends_at: Nanos,
     /// When the consumer was last polled.
     pub(super) polled_at: Nanos,
     /// Bytes of messages that were read ahead, over all partitions.
@@ -105,6 +107,7 @@ impl Cluster {
             self.on_reply(reply, now);
         }
         work += self.poll_consumer(now);
+        self.tend_ends(now);
         self.tend_breaker(now);
         work + self.tend_closing()
     }
@@ -170,15 +173,14 @@ impl Cluster {
             Stop::No => self.stop = Stop::Ending(now.mono.after(STOP_NS_MAX)),
             Stop::Ending(until) => {
                 let waits = now.mono < until && self.failure.is_none();
-                if (self.is_busy() || !self.is_reported()) && waits {
-                    self.report_at = Some(now.mono);
+                if self.is_busy() && waits {
                     return 1 + self.flush(now);
                 }
                 if !waits {
                     self.fail(self.left_behind());
                     self.helper.give_up();
                 }
-                self.helper.ask(Job::Close);
+                self.helper.ask(Job::Close(self.last_positions()));
                 self.stop = Stop::Leaving(now.mono.after(STOP_NS_MAX));
             }
             Stop::Leaving(until) if now.mono < until => {}

@@ -244,6 +244,7 @@ fn assemble(
         outstanding: 0,
         outstanding_max: options.outstanding_max,
         outputs_outstanding: 0,
+        ends_at: Nanos(0),
         polled_at: Nanos(0),
         read_ahead: 0,
         read_ahead_max: options.read_ahead_max,

@@ -2,9 +2,10 @@
 //! (`at_least_once`; with transactions the positions are part of them).
 
 use super::end::{Cluster, Output};
+use super::part::Phase;
 use crate::clock::Now;
 use crate::ids::Offset;
-use crate::kafka::helper::Job;
+use crate::kafka::helper::{Job, NamedOffset};
 use crate::kafka::native::{KafkaError, NativeProducer, SendError, TopicRef};
 use crate::storage::{Commit, CommitRefusal, LaneNews, OutputRecord, Outputs, positive_murmur2};
 
@@ -168,7 +169,8 @@ impl Cluster {
         self.report_at = None;
         let mut moved = Vec::new();
         for part in &mut self.parts {
-            if part.settled != part.reported {
+            // One that was given away is another's to commit.
+            if part.phase == Phase::Open && part.settled != part.reported {
                 part.reported = part.settled;
                 moved.push((part.place(), part.settled));
             }
@@ -182,9 +184,16 @@ impl Cluster {
         moved.len()
     }
 
-    /// Whether the broker was told of every settled position.
-    pub(super) fn is_reported(&self) -> bool {
-        self.transaction.is_some() || self.parts.iter().all(|p| p.settled == p.reported)
+    /// The settled positions of what is processed here; none with transactions, which have committed
+    /// them.
+    pub(super) fn last_positions(&self) -> Vec<NamedOffset> {
+        if self.transaction.is_some() {
+            return Vec::new();
+        }
+        (0..self.parts.len() as u32)
+            .filter(|&part| self.part(part).phase == Phase::Open)
+            .map(|part| self.named(part, self.part(part).settled))
+            .collect()
     }
 
     /// Asks for the commit of the positions of partitions that are given away.

@@ -61,7 +61,7 @@ pub struct Part {
     pub reported: Offset,
     /// The offset after the last record that is known to be there.
     pub end: Offset,
-    /// The end of the partition as the consumer last met it, control records included.
+    /// How far the consumer had come at the last look, control records included.
     pub met_end: Offset,
     /// Whether it is in the queue of ready partitions.
     pub queued: bool,
@@ -155,11 +155,17 @@ impl Part {
         self.phase == Phase::Open && self.cursor < self.messages.len()
     }
 
+    /// Whether everything that was read is processed, though more is known to be there.
+    pub fn waits_for_more(&self) -> bool {
+        let has_none = self.cursor == self.messages.len();
+        self.phase == Phase::Open && has_none && self.position < self.end
+    }
+
     /// Records that are there and not yet processed.
     pub fn backlog(&self) -> u64 {
         match self.phase {
             // Up to the end there may be nothing but control records.
-            Phase::Open if self.met_end >= self.end && self.cursor == self.messages.len() => 0,
+            Phase::Open if self.waits_for_more() && self.met_end >= self.end => 0,
             Phase::Open => (self.end.0 - self.position.0).max(0) as u64,
             // Not known yet, but not nothing.
             Phase::Opening => 1,

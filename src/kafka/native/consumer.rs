@@ -41,7 +41,9 @@ pub enum ConsumerEvent {
     /// Of one partition: it is gone, not allowed, or a batch in it cannot be read.
     Partition(TopicPartition, KafkaError),
     /// Everything before this offset was handed over; what comes next is not written yet. Told
-    /// once for each end (`enable.partition.eof`).
+    /// once for each end (`enable.partition.eof`). Not to be used where partitions may be paused, as
+    /// a group's are while it rebalances: librdkafka 2.12.1 then goes on one offset after the end,
+    /// since `rd_kafka_consume_batch_queue` takes the end for a message.
     End(TopicPartition, Offset),
     /// The group gives these to this member, in addition to what it has. To be answered by
     /// [`NativeConsumer::incremental_assign`], now or later.
@@ -293,6 +295,19 @@ impl NativeConsumer {
                 self.client.shared(),
             )
         }
+    }
+
+    /// How far the application has come in each partition: the offset after the last message that
+    /// was handed over, or after the control records that followed it. Zero before the first one.
+    /// Asks no broker.
+    pub fn positions(&self, parts: &[TopicPartition]) -> Vec<Offset> {
+        let list = self.list(parts.iter().map(|part| (*part, None)));
+        // SAFETY: client and list are live; the call fills the list's offsets from the client's
+        // own memory. Its result is read as a number.
+        unsafe { code2(rd::rd_kafka_position)(self.client.as_ptr(), list.as_ptr()) };
+        let entries = list.entries();
+        let offsets = entries.iter().map(|entry| entry.offset.max(0));
+        offsets.map(Offset).collect()
     }
 
     /// The blocking side.
