@@ -169,7 +169,7 @@ fn the_properties_shown_are_those_that_the_clients_get() {
     let json: serde_json::Value =
         serde_json::from_str(&place.printed(&["--effective", "--json"])).expect("JSON");
     for (name, has_transactions) in [("tokyo", true), ("osaka", false)] {
-        let [producer, transactional, consumer] = expected(&config, name, 32 << 20);
+        let [producer, transactional, consumer] = expected(&config, name, 8 << 20);
         let shown = [
             ("producer", producer, true),
             ("transactional producer", transactional, has_transactions),
@@ -200,5 +200,5 @@ fn the_properties_shown_are_those_that_the_clients_get() {
     let own: BTreeMap<String, String> = own.producer.into_iter().collect();
     assert_eq!(own["client.id"], "corelane-all-3");
     assert_eq!(own["sasl.password"], "hunter2");
-    assert_eq!(own["queue.buffering.max.kbytes"], "65536");
+    assert_eq!(own["queue.buffering.max.kbytes"], "16384");
 }

@@ -56,7 +56,12 @@ fn books(cluster: &KafkaCluster) -> Books {
 }
 
 fn load(node: &mut Node, name: &str) -> Load {
-    Load::start(node.submitter().unwrap(), name, 200, &REGIONS)
+    Load::start(
+        node.submitter().expect("a port is left"),
+        name,
+        200,
+        &REGIONS,
+    )
 }
 
 #[test]
@@ -81,10 +86,10 @@ fn nodes_with_different_shards_process_their_own_and_take_in_for_all() {
         });
     }
     for (node, region) in [(north, NORTH), (south, SOUTH)] {
-        node.drain(fleet::PATIENCE).unwrap();
+        node.drain(fleet::PATIENCE).expect("drained in time");
         let stored = books.of_shard(region.id) as u64;
         assert_eq!(count(&node, Counter::Processed), stored, "{}", region.name);
-        node.stop().unwrap();
+        node.stop().expect("stopped cleanly");
     }
     let books = self::books(&cluster);
     books.check(&sent);
@@ -117,9 +122,9 @@ fn a_standby_takes_over_and_the_one_before_stops_and_puts_nothing_out_twice() {
     let (of_second, _submitter) = second_load.stop();
     all_have_receipts(&of_second);
     sent.extend(of_second);
-    second.drain(fleet::PATIENCE).unwrap();
-    let report = second.report().unwrap();
-    second.stop().unwrap();
+    second.drain(fleet::PATIENCE).expect("drained in time");
+    let report = second.report().expect("every core answers");
+    second.stop().expect("stopped cleanly");
     let books = books(&cluster);
     books.check(&sent);
     books.check_ledger(&report, &sent);
@@ -149,9 +154,9 @@ fn a_node_with_fewer_cores_fences_the_cores_that_only_its_predecessor_had() {
     first_load.abandon();
     let (of_second, _submitter) = second_load.stop();
     sent.extend(of_second);
-    second.drain(fleet::PATIENCE).unwrap();
-    let report = second.report().unwrap();
-    second.stop().unwrap();
+    second.drain(fleet::PATIENCE).expect("drained in time");
+    let report = second.report().expect("every core answers");
+    second.stop().expect("stopped cleanly");
     let books = books(&cluster);
     books.check(&sent);
     books.check_ledger(&report, &sent);
@@ -225,14 +230,14 @@ fn a_group_shares_the_partitions_while_members_come_leave_and_die() {
     // One leaves as it should.
     let processed = count(&b, Counter::Processed);
     assert!(processed > 0, "the second has processed some");
-    b.stop().unwrap();
+    b.stop().expect("stopped cleanly");
     wait_until_shared("the last has all", &[&a], all);
     let (sent, _submitter) = load.stop();
     all_have_receipts(&sent);
-    a.drain(fleet::PATIENCE).unwrap();
+    a.drain(fleet::PATIENCE).expect("drained in time");
     assert!(a.failure().is_none());
-    let report = a.report().unwrap();
-    a.stop().unwrap();
+    let report = a.report().expect("every core answers");
+    a.stop().expect("stopped cleanly");
     let books = books(&cluster);
     assert_eq!(books.len(), sent.len());
     books.check(&sent);
@@ -263,9 +268,9 @@ fn positions_are_committed_before_partitions_are_given_away() {
     let (sent, _submitter) = load.stop();
     all_have_receipts(&sent);
     assert!(done > 0);
-    a.drain(fleet::PATIENCE).unwrap();
-    let report = a.report().unwrap();
-    a.stop().unwrap();
+    a.drain(fleet::PATIENCE).expect("drained in time");
+    let report = a.report().expect("every core answers");
+    a.stop().expect("stopped cleanly");
     let books = books(&cluster);
     assert_eq!(books.len(), sent.len());
     books.check(&sent);
@@ -279,7 +284,7 @@ fn leave(node: Node) -> u64 {
     });
     // Those that it finishes at its stop are not among them.
     let processed = count(&node, Counter::Processed);
-    node.stop().unwrap();
+    node.stop().expect("stopped cleanly");
     processed
 }
 

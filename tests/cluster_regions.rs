@@ -111,7 +111,12 @@ fn away_and_back(loss: Loss) {
         return;
     };
     let mut node = regions.start();
-    let load = Load::start(node.submitter().unwrap(), "tx", 300, &REGIONS);
+    let load = Load::start(
+        node.submitter().expect("a port is left"),
+        "tx",
+        300,
+        &REGIONS,
+    );
     wait_until("both regions take transactions", || {
         load.receipts_near(WEST) > 300 && load.receipts_near(EAST) > 300
     });
@@ -164,11 +169,11 @@ fn away_and_back(loss: Loss) {
         assert_eq!(second.submission, Submission::Duplicate);
         assert_eq!((second.shard, second.offset), (first.shard, first.offset));
     }
-    node.drain(fleet::PATIENCE).unwrap();
+    node.drain(fleet::PATIENCE).expect("drained in time");
     assert!(count(&node, Counter::ClusterUnreachable) > 0);
     assert!(count(&node, Counter::Failovers) > 0);
-    let report = node.report().unwrap();
-    node.stop().unwrap();
+    let report = node.report().expect("every core answers");
+    node.stop().expect("stopped cleanly");
     let books = regions.books();
     books.check(&sent);
     assert_eq!(books.len(), sent.len());
@@ -222,7 +227,12 @@ fn records_that_never_left_go_through_the_other_region_and_the_rest_is_told_of()
     ];
     let text = fleet::text(head, &clusters, &REGIONS);
     let mut node = fleet::start(&fleet::config(&text));
-    let load = Load::start(node.submitter().unwrap(), "tx", 400, &REGIONS);
+    let load = Load::start(
+        node.submitter().expect("a port is left"),
+        "tx",
+        400,
+        &REGIONS,
+    );
     wait_until("both regions take transactions", || {
         load.receipts_near(WEST) > 200 && load.receipts_near(EAST) > 200
     });
@@ -252,9 +262,9 @@ fn records_that_never_left_go_through_the_other_region_and_the_rest_is_told_of()
         sent.iter().any(|s| waited(&s) && s.at > lost),
         "none was sent on"
     );
-    node.drain(fleet::PATIENCE).unwrap();
-    let report = node.report().unwrap();
-    node.stop().unwrap();
+    node.drain(fleet::PATIENCE).expect("drained in time");
+    let report = node.report().expect("every core answers");
+    node.stop().expect("stopped cleanly");
     let books = regions.books();
     books.check(&sent);
     books.check_ledger(&report, &sent);
@@ -270,7 +280,12 @@ fn where_transactions_wait_for_their_region_nothing_fails_and_nothing_piles_up()
         return;
     };
     let mut node = regions.start();
-    let load = Load::start(node.submitter().unwrap(), "tx", 400, &REGIONS);
+    let load = Load::start(
+        node.submitter().expect("a port is left"),
+        "tx",
+        400,
+        &REGIONS,
+    );
     wait_until("both regions take transactions", || {
         load.receipts_near(WEST) > 200 && load.receipts_near(EAST) > 200
     });
@@ -294,9 +309,9 @@ fn where_transactions_wait_for_their_region_nothing_fails_and_nothing_piles_up()
     let (sent, _submitter) = load.stop();
     all_have_receipts(&sent);
     assert!(!sent.iter().any(elsewhere), "each went home");
-    node.drain(fleet::PATIENCE).unwrap();
-    let report = node.report().unwrap();
-    node.stop().unwrap();
+    node.drain(fleet::PATIENCE).expect("drained in time");
+    let report = node.report().expect("every core answers");
+    node.stop().expect("stopped cleanly");
     let books = regions.books();
     books.check(&sent);
     assert_eq!(books.len(), sent.len());
@@ -313,7 +328,12 @@ fn a_stop_while_a_region_is_away_ends_and_names_the_region() {
     for loss in [Loss::Paused, Loss::Killed] {
         let mut node = regions.start();
         let name = format!("{loss:?}");
-        let load = Load::start(node.submitter().unwrap(), &name, 300, &REGIONS);
+        let load = Load::start(
+            node.submitter().expect("a port is left"),
+            &name,
+            300,
+            &REGIONS,
+        );
         wait_until("both regions take transactions", || {
             load.receipts_near(WEST) > 100 && load.receipts_near(EAST) > 100
         });

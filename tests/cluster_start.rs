@@ -61,8 +61,8 @@ fn topics_that_are_not_as_configured_keep_a_node_from_starting() {
 #[test]
 fn a_cluster_that_does_not_answer_keeps_a_node_from_starting_for_so_long_only() {
     // Takes connections and says nothing.
-    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let silent = silent.local_addr().unwrap().to_string();
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let silent = silent.local_addr().expect("bound").to_string();
     // Port 1 has no listener.
     for broker in ["127.0.0.1:1", &silent] {
         let clusters = [("far-away", broker, "start_timeout_ms = 1500")];
@@ -94,7 +94,12 @@ fn a_node_whose_topic_is_deleted_fails_and_names_it() {
         let head = format!("{HEAD}{membership}");
         let text = text(&head, &[("main", cluster.brokers(), "")], &[REGION]);
         let mut node = fleet::start(&config(&text));
-        let load = Load::start(node.submitter().unwrap(), "tx", 100, &[REGION]);
+        let load = Load::start(
+            node.submitter().expect("a port is left"),
+            "tx",
+            100,
+            &[REGION],
+        );
         wait_until("it takes transactions", || {
             load.receipts_near(REGION.id) > 50
         });
@@ -115,16 +120,18 @@ fn a_node_whose_topic_is_deleted_fails_and_names_it() {
 }
 
 fn delete(cluster: &KafkaCluster, topic: &str) {
-    let admin: AdminClient<DefaultClientContext> = cluster.client_config().create().unwrap();
-    let results = block_on(admin.delete_topics(&[topic], &AdminOptions::new())).unwrap();
+    let admin: AdminClient<DefaultClientContext> =
+        cluster.client_config().create().expect("a client");
+    let results =
+        block_on(admin.delete_topics(&[topic], &AdminOptions::new())).expect("the cluster answers");
     for result in results {
-        result.unwrap();
+        result.expect("deleted");
     }
 }
 
 #[test]
 fn threads_beside_the_core_never_run_on_its_cpu() {
-    let cpus = allowed_cpus().unwrap();
+    let cpus = allowed_cpus().expect("known");
     if cpus.len() < 2 {
         return kafka::skip("needs two CPUs to tell where threads run");
     }
@@ -134,7 +141,12 @@ fn threads_beside_the_core_never_run_on_its_cpu() {
     let before = threads();
     let text = text(HEAD, &[("main", cluster.brokers(), "")], &[REGION]);
     let mut node = fleet::start(&config(&text));
-    let load = Load::start(node.submitter().unwrap(), "tx", 100, &[REGION]);
+    let load = Load::start(
+        node.submitter().expect("a port is left"),
+        "tx",
+        100,
+        &[REGION],
+    );
     // By then each client has used its broker, which is when it starts that broker's thread.
     wait_until("it takes transactions", || {
         load.receipts_near(REGION.id) > 50
@@ -164,8 +176,8 @@ fn threads_beside_the_core_never_run_on_its_cpu() {
     // Producer, transactional producer and consumer: a main thread and a broker's at least.
     assert!(native >= 6 && helpers == 1, "{found:?}");
     load.stop();
-    node.drain(fleet::PATIENCE).unwrap();
-    node.stop().unwrap();
+    node.drain(fleet::PATIENCE).expect("drained in time");
+    node.stop().expect("stopped cleanly");
 }
 
 #[derive(Debug)]
