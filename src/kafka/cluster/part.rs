@@ -126,6 +126,8 @@ impl Part {
         let gone = self.messages.drain(..);
         let dropped = gone.map(|(message, _)| held_by(&message)).sum();
         self.cursor = 0;
+        // What the consumer had met may be read again.
+        self.met_end = Offset::ZERO;
         self.drop_open();
         self.state.clear();
         dropped

@@ -3,7 +3,7 @@
 use super::breaker::Step;
 use super::{Cluster, Failover};
 use crate::clock::Now;
-use crate::ids::{Acks, Nanos};
+use crate::ids::{Acks, Nanos, Offset};
 use crate::kafka::helper::Job;
 use crate::kafka::native::{Persisted, ProducerEvent, SendError};
 use crate::storage::{Ack, Offer, Refusal, StorageEvent};
@@ -113,6 +113,12 @@ impl Cluster {
                 let (token, meta) = self.take_meta(token);
                 if self.acks == Acks::None {
                     return on(StorageEvent::Sent { token });
+                }
+                if offset < Offset::ZERO {
+                    // A repeated batch that its broker recognised, but no longer knew the place of.
+                    // Whoever took this number for the place would take the record itself for a
+                    // duplicate. Processing will meet it; its submitter may ask again.
+                    return on(StorageEvent::Failed { token });
                 }
                 let part = self.part_mut(meta.part);
                 part.end = part.end.max(offset.plus(1));
