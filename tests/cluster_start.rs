@@ -174,7 +174,8 @@ fn threads_beside_the_core_never_run_on_its_cpu() {
         );
     }
     // Producer, transactional producer and consumer: a main thread and a broker's at least.
-    assert!(native >= 6 && helpers == 1, "{found:?}");
+    // The helper, and the thread of its calls that may never come back.
+    assert!(native >= 6 && helpers == 2, "{found:?}");
     load.stop();
     node.drain(fleet::PATIENCE).expect("drained in time");
     node.stop().expect("stopped cleanly");
