@@ -2,7 +2,7 @@
 //! transactional producer, with everything that is under way through them.
 //!
 //! Owns: the three clients, the partitions as this core sees them, and what is read ahead. Never
-//! does: waiting; what blocks goes to the [`Helper`]. Runs on: the core.
+//! does: waiting; what blocks goes to the helper thread. Runs on: the core.
 
 //!
 //! Where to start: `end` holds the parts and the order of a poll. A record's way is `produce`; a
