@@ -11,7 +11,8 @@ use crate::clock::Now;
 use crate::ids::{Acks, Nanos, Offset, PartitionId};
 use crate::kafka::helper::{Helper, History, Job, NamedOffset, Reply};
 use crate::kafka::native::{
-    ConsumerEvent, NativeConsumer, NativeProducer, ProducerEvent, TopicPartition, TopicRef,
+    ConsumerEvent, KafkaError, NativeConsumer, NativeProducer, ProducerEvent, TopicPartition,
+    TopicRef,
 };
 use crate::storage::{LaneNews, StorageCounts, StorageEvent};
 
@@ -74,6 +75,8 @@ pub struct Cluster {
     pub(super) was_sending: bool,
     /// Whether the helper was asked for a probe and has not answered.
     pub(super) is_probing: bool,
+    /// Records and outputs of this poll that were not acknowledged, and why the first was not.
+    pub(super) unacknowledged: Option<(usize, KafkaError)>,
     /// Buffers of a poll's events; kept for their memory.
     pub(super) reports: Vec<ProducerEvent>,
     pub(super) arrivals: Vec<ConsumerEvent>,
@@ -202,11 +205,6 @@ impl Cluster {
         format!(
             "stopped without its answer for {transactions} transactions and {outputs} outputs{open}"
         )
-    }
-
-    /// Whether the stop is over.
-    pub fn is_stopped(&self) -> bool {
-        self.stop == Stop::Done
     }
 
     /// Why nothing goes on, if so.

@@ -260,6 +260,7 @@ fn assemble(
         acks: options.acks,
         was_sending: false,
         is_probing: false,
+        unacknowledged: None,
         reports: Vec::new(),
         arrivals: Vec::new(),
         stop: Stop::No,

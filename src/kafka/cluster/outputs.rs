@@ -129,7 +129,7 @@ impl Cluster {
                 self.settle_complete(part);
             }
             Err(error) => {
-                tracing::warn!(cluster = self.name, %error, "an output was not acknowledged");
+                self.note_unacknowledged(error);
                 if self.part_mut(part).open_mut(number).is_some() {
                     self.undo(part);
                 }

@@ -5,7 +5,7 @@ use super::{Cluster, Failover};
 use crate::clock::Now;
 use crate::ids::{Acks, Nanos, Offset};
 use crate::kafka::helper::Job;
-use crate::kafka::native::{Persisted, ProducerEvent, SendError};
+use crate::kafka::native::{KafkaError, Persisted, ProducerEvent, SendError};
 use crate::storage::{Ack, Offer, Refusal, StorageEvent};
 
 /// Reports taken from librdkafka in one cycle.
@@ -96,7 +96,15 @@ impl Cluster {
             self.on_report(event, now, on);
         }
         self.reports = events;
+        // One line for a poll: a cluster that goes away fails thousands of records at once.
+        if let Some((count, error)) = self.unacknowledged.take() {
+            tracing::warn!(cluster = self.name, count, %error, "records were not acknowledged");
+        }
         work
+    }
+
+    pub(super) fn note_unacknowledged(&mut self, error: KafkaError) {
+        self.unacknowledged.get_or_insert((0, error)).0 += 1;
     }
 
     fn on_report(&mut self, event: ProducerEvent, now: Now, on: &mut impl FnMut(StorageEvent)) {
@@ -157,7 +165,7 @@ impl Cluster {
                         }));
                     }
                     (Persisted::No | Persisted::Maybe, _) => {
-                        tracing::warn!(cluster = self.name, %error, "a record was not acknowledged");
+                        self.note_unacknowledged(error);
                         on(StorageEvent::Failed { token });
                     }
                 }
