@@ -46,3 +46,4 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod control;
+pub mod tuning;

@@ -54,6 +54,7 @@ const MODULES: &[(&str, May)] = &[
     ),
     ("config", Import(&["kafka"])),
     ("client", ImportRules),
+    ("tuning", Import(&["cpu", "telemetry"])),
     // Nobody but cli and main sees control.
     ("control", ImportAllBut(&["cli"])),
     ("cli", ImportAllBut(&[])),

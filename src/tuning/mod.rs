@@ -1,0 +1,9 @@
+//! Host tuning: what a host should be like for cores that count microseconds, what it is like, how
+//! it is changed and changed back, and proof that it worked.
+//!
+//! Owns: the catalogue of knobs, the state of what was changed, the measurements. Never does: laying
+//! out CPUs (that is [`crate::cpu`], so that the engine uses the same layout); changing anything that
+//! it did not write down before. Runs on: the main thread of a command, never beside an engine.
+
+pub mod commands;
+pub mod item;
