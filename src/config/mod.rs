@@ -24,6 +24,7 @@ mod tests;
 mod text;
 mod validate;
 
+pub use crate::kafka::properties::MASK;
 pub use clusters::{
     ClusterConfig, ConsumerKeys, Delivery, EMBEDDED, Failover, MembershipConfig, MembershipMode,
     ProducerKeys, Profile, SaslConfig, TlsConfig, TransactionKeys,
@@ -31,7 +32,7 @@ pub use clusters::{
 pub use effective::ClientProperties;
 pub use error::{ConfigError, Place};
 pub use resolve::StorageKind;
-pub use secret::{Extra, MASK, Secret};
+pub use secret::{Extra, Secret};
 pub use sections::{
     Config, DefaultShardConfig, GatewayConfig, Idle, LogConfig, NodeConfig, ProcessingConfig,
     ReadAt, TopicConfig, TransactionsConfig,

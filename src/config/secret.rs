@@ -8,10 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::kafka::properties::{Property, masked};
-
-/// What stands in place of a secret.
-pub const MASK: &str = "***";
+use crate::kafka::properties::{MASK, Property, masked};
 
 /// A text that is shown as `***` wherever it is printed.
 #[derive(Clone, Default, PartialEq, Eq)]

@@ -11,8 +11,8 @@ mod table;
 mod tests;
 
 pub use options::{
-    ClientSettings, CompressionType, ConsumerConfig, IsolationLevel, Membership, ProducerConfig,
-    ProducerRole, Sasl, SaslMechanism, Security, Tls, VerifyHostname,
+    ClientSettings, CompressionType, ConsumerConfig, IsolationLevel, MASK, Membership,
+    ProducerConfig, ProducerRole, Sasl, SaslMechanism, Security, Tls, VerifyHostname,
 };
 pub use relied::ExtraError;
 pub use table::{MAPPING, Mapping};
@@ -123,11 +123,7 @@ pub fn masked(properties: &[Property]) -> Vec<Property> {
     properties
         .iter()
         .map(|(name, value)| {
-            let shown = if relied::is_secret(name) {
-                options::MASK
-            } else {
-                value
-            };
+            let shown = if relied::is_secret(name) { MASK } else { value };
             (name.clone(), shown.to_owned())
         })
         .collect()

@@ -324,12 +324,18 @@ impl KafkaCluster {
 impl Drop for KafkaCluster {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            // What the brokers said, since their logs go with them.
+            // What the brokers complained about, since their logs go with them. Few lines, so that
+            // they do not hide why the test failed.
             for broker in 1..=3 {
                 let log = self.folder().join(broker.to_string()).join("log");
                 if let Ok(text) = std::fs::read_to_string(log) {
-                    let lines: Vec<&str> = text.lines().collect();
-                    let last = &lines[lines.len().saturating_sub(20)..];
+                    let complains = |line: &&str| {
+                        [" WARN ", " ERROR ", " FATAL "]
+                            .iter()
+                            .any(|level| line.contains(level))
+                    };
+                    let lines: Vec<&str> = text.lines().filter(complains).collect();
+                    let last = &lines[lines.len().saturating_sub(3)..];
                     eprintln!("--- broker {broker}\n{}", last.join("\n"));
                 }
             }

@@ -226,7 +226,7 @@ pub struct Sasl {
 }
 
 /// What stands for a secret.
-pub(super) const MASK: &str = "******";
+pub const MASK: &str = "***";
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
