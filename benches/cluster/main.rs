@@ -100,6 +100,12 @@ struct Arguments {
     /// Transactions of a burst in engine
     #[arg(long, value_name = "N")]
     transactions: Option<usize>,
+    /// Seconds of bursts that warm the brokers up before engine, which are not counted
+    #[arg(long, value_name = "N")]
+    engine_warm_seconds: Option<f64>,
+    /// linger_ms of the producers in engine
+    #[arg(long, value_name = "N")]
+    linger_ms: Option<f64>,
     /// Share of saturation at which the open loop in engine runs
     #[arg(long, value_name = "N")]
     share: Option<f64>,
@@ -125,6 +131,8 @@ struct Scale {
     engine_rounds: usize,
     engine_seconds: f64,
     transactions: usize,
+    engine_warm_seconds: f64,
+    linger_ms: f64,
     share: f64,
 }
 
@@ -136,7 +144,9 @@ const FULL: Scale = Scale {
     records: 2_000_000,
     engine_rounds: 3,
     engine_seconds: 10.0,
-    transactions: 200_000,
+    transactions: 500_000,
+    engine_warm_seconds: 40.0,
+    linger_ms: 0.0,
     share: 0.6,
 };
 
@@ -149,6 +159,8 @@ const SMOKE: Scale = Scale {
     engine_rounds: 1,
     engine_seconds: 0.2,
     transactions: 500,
+    engine_warm_seconds: 0.0,
+    linger_ms: 0.0,
     share: 0.6,
 };
 
@@ -163,6 +175,8 @@ impl Arguments {
             engine_rounds: self.engine_rounds.unwrap_or(base.engine_rounds),
             engine_seconds: self.engine_seconds.unwrap_or(base.engine_seconds),
             transactions: self.transactions.unwrap_or(base.transactions),
+            engine_warm_seconds: self.engine_warm_seconds.unwrap_or(base.engine_warm_seconds),
+            linger_ms: self.linger_ms.unwrap_or(base.linger_ms),
             share: self.share.unwrap_or(base.share),
         }
     }
