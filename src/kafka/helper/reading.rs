@@ -92,13 +92,30 @@ struct Stretch {
 }
 
 /// How far a stretch goes.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum To {
     /// Up to this offset.
     Offset(Offset),
-    /// Up to the end, once no transaction is open there. A commit has the positions before the
-    /// last of its other records: state that was read too early would be older than its position.
-    StableEnd,
+    /// Up to the end, which is at this offset or after it, once no transaction is open there. A
+    /// commit has the positions before the last of its other records: state that was read too early
+    /// would be older than its position.
+    StableEnd(Offset),
+}
+
+impl To {
+    /// Whether a reader that meets an end has gone far enough; `high` is the high watermark of the
+    /// leader's last answer, if there was one.
+    ///
+    /// An end is no proof by itself. A leader that was just elected gives out what its own, still
+    /// old high watermark covers, and only when asked for the watermarks it waits for its followers
+    /// (KIP-207). So the end counts from where the leader, when it was asked, said that it is.
+    fn is_met(self, end: Offset, high: Option<Offset>) -> bool {
+        match self {
+            // What is left before it are control records.
+            To::Offset(to) => end >= to,
+            To::StableEnd(known) => end >= known && high.is_none_or(|high| end >= high),
+        }
+    }
 }
 
 impl Worker {
@@ -128,13 +145,13 @@ impl Worker {
                 from: low.max(Offset(end.0.saturating_sub(most))),
                 to: To::Offset(end),
             });
-            let (from, _) = self.watermarks(&reader, &state_topic, index)?;
+            let (from, stable) = self.watermarks(&reader, &state_topic, index)?;
             states.push(Stretch {
                 part,
                 topic: state_topic,
                 index,
                 from,
-                to: To::StableEnd,
+                to: To::StableEnd(stable),
             });
             // Without a committed position everything that is there is still to be processed; what
             // retention has taken cannot be.
@@ -234,9 +251,8 @@ impl Worker {
                 | ConsumerEvent::Committed { .. } => {}
             });
             for (part, end) in ends {
-                let is_stable = reader.cached_high(part).is_none_or(|high| end >= high);
-                // What is left up to an offset are control records.
-                if is_stable || open.get(&part).is_some_and(|s| s.to != To::StableEnd) {
+                let high = reader.cached_high(part);
+                if open.get(&part).is_some_and(|s| s.to.is_met(end, high)) {
                     open.remove(&part);
                 }
             }
@@ -251,5 +267,30 @@ impl Worker {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOME: Offset = Offset(20);
+    const MORE: Offset = Offset(22);
+
+    #[test]
+    fn the_end_of_a_leader_that_is_behind_ends_nothing() {
+        // The old leader said 22; the new one gives out 20 so far.
+        assert!(!To::Offset(MORE).is_met(SOME, Some(SOME)));
+        assert!(!To::StableEnd(MORE).is_met(SOME, Some(SOME)));
+        assert!(To::Offset(MORE).is_met(MORE, Some(MORE)));
+        assert!(To::StableEnd(MORE).is_met(MORE, Some(MORE)));
+    }
+
+    #[test]
+    fn state_is_read_until_no_transaction_is_open() {
+        assert!(!To::StableEnd(SOME).is_met(SOME, Some(MORE)));
+        assert!(To::StableEnd(SOME).is_met(MORE, Some(MORE)));
+        // Ids are records outside of transactions: nothing after the offset is waited for.
+        assert!(To::Offset(SOME).is_met(SOME, Some(MORE)));
     }
 }
