@@ -25,7 +25,7 @@ use super::placement::run_on;
 use crate::ids::{CpuId, Nanos, Offset};
 
 pub(super) use reading::{History, OpenRequest, Opened};
-pub(super) use transact::Ended;
+pub(super) use transact::{Ended, Fate};
 
 /// Timeout of one blocking call. A call that takes longer is made again, unless the helper was
 /// told to give up meanwhile.

@@ -13,7 +13,7 @@ use super::part::Phase;
 use super::{Assignment, Cluster, Guarantee};
 use crate::clock::Now;
 use crate::ids::{Nanos, Offset};
-use crate::kafka::helper::{Ended, Job, KnownPosition};
+use crate::kafka::helper::{Ended, Fate, Job, KnownPosition};
 use crate::kafka::native::{KafkaError, NativeProducer, ProducerEvent, SendError};
 use crate::storage::{Commit, CommitRefusal, OutputRecord, Outputs};
 
@@ -209,14 +209,7 @@ impl Cluster {
 
     pub(super) fn on_ended(&mut self, ended: Ended) {
         match ended {
-            Ended::Committed => {
-                self.counts.committed += 1;
-                for part in self.leave_transaction() {
-                    let commits = self.part(part).open_len();
-                    self.settle(part, commits);
-                }
-                return;
-            }
+            Ended::Committed => return self.settle_transaction(),
             Ended::Aborted(why) => {
                 if let Some(error) = why {
                     tracing::warn!(cluster = self.name, %error, "a transaction was aborted");
@@ -227,12 +220,12 @@ impl Cluster {
                 let known = self.known_positions();
                 return self.helper.ask(Job::ReplaceProducer { known, why });
             }
-            Ended::Replaced(producer) => {
+            Ended::Replaced(producer, fate) => {
                 let last = std::mem::replace(&mut self.transaction_mut().producer, *producer);
                 self.helper.ask(Job::DropProducer(Box::new(last)));
-                self.counts.aborted += 1;
-                for part in self.leave_transaction() {
-                    self.undo(part);
+                match fate {
+                    Fate::Held => self.settle_transaction(),
+                    Fate::NotHeld => self.undo_transaction(),
                 }
                 return self.reopen();
             }
@@ -243,6 +236,18 @@ impl Cluster {
                 });
             }
         }
+        self.undo_transaction();
+    }
+
+    fn settle_transaction(&mut self) {
+        self.counts.committed += 1;
+        for part in self.leave_transaction() {
+            let commits = self.part(part).open_len();
+            self.settle(part, commits);
+        }
+    }
+
+    fn undo_transaction(&mut self) {
         self.counts.aborted += 1;
         for part in self.leave_transaction() {
             self.undo(part);

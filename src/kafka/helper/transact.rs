@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::calls::{Called, Caller};
 use super::{AGAIN_AFTER, CALL_MAX, KnownPosition, NamedOffset, Reply, Worker};
 use crate::clock;
-use crate::ids::Nanos;
+use crate::ids::{Nanos, Offset};
 use crate::kafka::native::{ErrorClass, KafkaError, NativeProducer, TransactionControl};
 
 /// How a transaction ended.
@@ -20,9 +20,19 @@ pub(in crate::kafka) enum Ended {
     ProducerLost(KafkaError),
     /// After [`Ended::ProducerLost`]: this producer takes the place of the one before, and what the
     /// cluster says about positions and state counts.
-    Replaced(Box<NativeProducer>),
+    Replaced(Box<NativeProducer>, Fate),
     /// Another instance of this node has taken over, or there is no way on.
     Failed(KafkaError),
+}
+
+/// What became of the transaction that was open when its producer was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::kafka) enum Fate {
+    /// All of it holds: the cluster has its positions.
+    Held,
+    /// None of it holds, or it is not known to, as in a group, where partitions may be another's by
+    /// now.
+    NotHeld,
 }
 
 impl Worker {
@@ -90,37 +100,35 @@ impl Worker {
     /// else can commit.
     pub(super) fn replace(&mut self, known: &[KnownPosition], why: KafkaError) -> Ended {
         let replaced = self.persist(|| {
-            if self.is_overtaken(known)? {
+            if self.fate(known)?.is_none() {
                 return Ok(None);
             }
             let producer = (self.parts.make_transactional)()?;
             producer.transactions().init(CALL_MAX)?;
-            Ok((!self.is_overtaken(known)?).then_some(producer))
+            Ok(self.fate(known)?.map(|fate| (producer, fate)))
         });
         match replaced {
-            Ok(Some(producer)) => {
+            Ok(Some((producer, fate))) => {
                 self.parts.transactions = Some(producer.transactions());
-                Ended::Replaced(Box::new(producer))
+                Ended::Replaced(Box::new(producer), fate)
             }
             Ok(None) => Ended::Failed(why),
             Err(error) => Ended::Failed(error),
         }
     }
 
-    /// Whether somebody else has committed positions.
-    fn is_overtaken(&self, known: &[KnownPosition]) -> Result<bool, KafkaError> {
+    /// What the committed positions say about the open transaction; none where somebody else has
+    /// committed some.
+    fn fate(&self, known: &[KnownPosition]) -> Result<Option<Fate>, KafkaError> {
         if known.is_empty() {
-            return Ok(false);
+            return Ok(Some(Fate::NotHeld));
         }
         let names: Vec<_> = known
             .iter()
             .map(|known| (known.topic.clone(), known.index))
             .collect();
         let committed = self.parts.consumer.committed(&names, CALL_MAX)?;
-        let mut pairs = known.iter().zip(committed);
-        Ok(pairs.any(|(known, found)| {
-            found.is_some_and(|found| found > known.settled && found != known.attempted)
-        }))
+        Ok(fate_of(known, &committed))
     }
 
     /// Ends the transaction: tries until it succeeds or cannot be alive any more, since what was not
@@ -173,5 +181,47 @@ impl Worker {
     fn transactions(&self) -> TransactionControl {
         let transactions = self.parts.transactions.clone();
         transactions.expect("asked for only where there is a transactional producer")
+    }
+}
+
+/// See [`Worker::fate`]. A transaction holds as a whole, so one partition tells.
+fn fate_of(known: &[KnownPosition], committed: &[Option<Offset>]) -> Option<Fate> {
+    let mut fate = Fate::NotHeld;
+    for (known, found) in known.iter().zip(committed) {
+        match found {
+            Some(found) if *found > known.settled && *found == known.attempted => {
+                fate = Fate::Held;
+            }
+            Some(found) if *found > known.settled => return None,
+            Some(_) | None => {}
+        }
+    }
+    Some(fate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(settled: i64, attempted: i64) -> KnownPosition {
+        KnownPosition {
+            topic: "transactions-east".to_owned(),
+            index: 0,
+            settled: Offset(settled),
+            attempted: Offset(attempted),
+        }
+    }
+
+    #[test]
+    fn positions_tell_what_became_of_a_transaction() {
+        let known = [known(5, 9), known(7, 7), known(0, 0)];
+        let committed = |first| [Some(Offset(first)), Some(Offset(7)), None];
+        assert_eq!(fate_of(&known, &committed(5)), Some(Fate::NotHeld));
+        assert_eq!(fate_of(&known, &committed(9)), Some(Fate::Held));
+        // A successor went on: from the old position, from the new one, or with another partition.
+        assert_eq!(fate_of(&known, &committed(6)), None);
+        assert_eq!(fate_of(&known, &committed(12)), None);
+        let other = [Some(Offset(9)), Some(Offset(8)), None];
+        assert_eq!(fate_of(&known, &other), None);
     }
 }
