@@ -265,7 +265,7 @@ fn row(name: String, rounds: &[Summary]) -> LatencyRow {
 fn warm_up(place: &Place, scale: &Scale) -> Result<(), Failure> {
     let start = clock::monotonic();
     for promise in Promise::ALL.into_iter().cycle() {
-        if seconds(start, clock::monotonic()) >= scale.engine_warm_seconds {
+        if seconds(start, clock::monotonic()) >= scale.warm_seconds {
             break;
         }
         node(place, promise, scale, scale.transactions / 5, None)?;

@@ -17,7 +17,7 @@ use crate::place::Place;
 use crate::report::{Bound, Check, Latencies, Section, percentile_ratio};
 use crate::round::{Once, Pace, Punctual, latencies};
 use crate::values::Values;
-use crate::{Failure, Scale, settings, values};
+use crate::{Failure, Scale, seconds, settings, values};
 
 type Latency = Histogram<u64>;
 
@@ -193,6 +193,17 @@ fn contenders(
     ])
 }
 
+/// Requests of one record each until the brokers' just-in-time compiler has seen enough of them: at
+/// the pace of a round that would take minutes, and its pauses would be everybody's 99th percentile.
+fn warm_up(contender: &mut dyn Contender, scale: &Scale) -> Result<(), Failure> {
+    const RATE: u64 = 10_000;
+    let start = clock::monotonic();
+    while seconds(start, clock::monotonic()) < scale.warm_seconds {
+        contender.round(Pace::start(RATE, RATE as usize))?;
+    }
+    Ok(())
+}
+
 pub fn run(place: &Place, scale: &Scale) -> Result<Section, Failure> {
     let topic = place.topic("produce-latency", 1)?;
     let properties = settings::producer(&place.brokers(), ProducerConfig::latency())?;
@@ -200,9 +211,10 @@ pub fn run(place: &Place, scale: &Scale) -> Result<Section, Failure> {
     let _punctual = Punctual::start()?;
     let count = (scale.rate as f64 * scale.seconds).ceil() as usize;
     for contender in &mut contenders {
-        // Connections, metadata, the producer's id, and a broker that was just started.
+        // Connections, metadata, the producer's id.
         contender.round(Pace::start(scale.rate, count))?;
     }
+    warm_up(contenders[OURS].as_mut(), scale)?;
     let mut rows: Vec<Latencies> = NAMES.map(Latencies::new).into();
     for round in 0..scale.rounds {
         for place in 0..contenders.len() {

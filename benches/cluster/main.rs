@@ -100,9 +100,9 @@ struct Arguments {
     /// Transactions of a burst in engine
     #[arg(long, value_name = "N")]
     transactions: Option<usize>,
-    /// Seconds of bursts that warm the brokers up before engine, which are not counted
+    /// Seconds of load that warms the brokers up before produce-latency and engine, not counted
     #[arg(long, value_name = "N")]
-    engine_warm_seconds: Option<f64>,
+    warm_seconds: Option<f64>,
     /// linger_ms of the producers in engine
     #[arg(long, value_name = "N")]
     linger_ms: Option<f64>,
@@ -131,7 +131,7 @@ struct Scale {
     engine_rounds: usize,
     engine_seconds: f64,
     transactions: usize,
-    engine_warm_seconds: f64,
+    warm_seconds: f64,
     linger_ms: f64,
     share: f64,
 }
@@ -145,7 +145,7 @@ const FULL: Scale = Scale {
     engine_rounds: 3,
     engine_seconds: 10.0,
     transactions: 500_000,
-    engine_warm_seconds: 40.0,
+    warm_seconds: 30.0,
     linger_ms: 0.0,
     share: 0.6,
 };
@@ -159,7 +159,7 @@ const SMOKE: Scale = Scale {
     engine_rounds: 1,
     engine_seconds: 0.2,
     transactions: 500,
-    engine_warm_seconds: 0.0,
+    warm_seconds: 0.0,
     linger_ms: 0.0,
     share: 0.6,
 };
@@ -175,7 +175,7 @@ impl Arguments {
             engine_rounds: self.engine_rounds.unwrap_or(base.engine_rounds),
             engine_seconds: self.engine_seconds.unwrap_or(base.engine_seconds),
             transactions: self.transactions.unwrap_or(base.transactions),
-            engine_warm_seconds: self.engine_warm_seconds.unwrap_or(base.engine_warm_seconds),
+            warm_seconds: self.warm_seconds.unwrap_or(base.warm_seconds),
             linger_ms: self.linger_ms.unwrap_or(base.linger_ms),
             share: self.share.unwrap_or(base.share),
         }
