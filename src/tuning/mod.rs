@@ -5,5 +5,6 @@
 //! out CPUs (that is [`crate::cpu`], so that the engine uses the same layout); changing anything that
 //! it did not write down before. Runs on: the main thread of a command, never beside an engine.
 
+pub mod audit;
 pub mod commands;
 pub mod item;
