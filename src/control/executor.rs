@@ -27,6 +27,7 @@ use crate::mesh::Bells;
 use crate::storage::Storage;
 
 use super::error::StartError;
+use super::iowq::keep_workers_on;
 use super::watch::beat;
 
 /// How long a core that found nothing looks away the first time: within it, idle stripes write
@@ -117,13 +118,17 @@ pub(super) fn spawn<F: HandlerFactory, M: StorageSeed>(
         what: "starting a core's thread",
         reason,
     };
+    let others = plan.housekeeping.clone();
     std::thread::Builder::new()
         .name(format!("core-{}", seed.core))
         .spawn(move || {
             let status = Arc::clone(&seed.parts.status);
             let bell_of_failure = ready.clone();
             match named(format!("block-{}", seed.core), || builder.make()) {
-                Ok(executor) => executor.run(live(seed, ready)),
+                Ok(executor) => {
+                    keep_workers_on(&others);
+                    executor.run(live(seed, ready));
+                }
                 // Control may have given up already; then nobody needs to know.
                 Err(error) => drop(bell_of_failure.send(Err(error.to_string()))),
             }

@@ -9,6 +9,7 @@ mod embedded;
 mod error;
 mod executor;
 mod housekeeping;
+mod iowq;
 mod layout;
 mod node;
 mod placement;
