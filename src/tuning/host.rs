@@ -7,8 +7,10 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+use super::change::Reach;
 use super::commands::Commands;
 use super::profile::Profile;
+use super::state::State;
 use crate::cpu::{Sys, SysError};
 
 /// A host.
@@ -71,6 +73,20 @@ impl Host<'_> {
             Err(error) if error.is_missing() => Reading::Missing,
             Err(error) => Reading::Unreadable(error),
         }
+    }
+
+    /// What changes are made and looked at through.
+    pub fn reach(&self) -> Reach<'_> {
+        Reach {
+            sys: self.sys,
+            commands: self.commands,
+        }
+    }
+
+    /// Takes from the state what cannot be told from reading the host's files.
+    pub fn know(&mut self, state: &State) {
+        let known = state.unmanageable(&self.facts.boot_id);
+        self.unmanageable = known.map(str::to_owned).collect();
     }
 }
 
