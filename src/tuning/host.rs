@@ -11,7 +11,7 @@ use super::change::Reach;
 use super::commands::Commands;
 use super::profile::Profile;
 use super::state::State;
-use crate::cpu::{Sys, SysError};
+use crate::cpu::{Layout, Sys, SysError, Topology};
 
 /// A host.
 pub struct Host<'a> {
@@ -19,6 +19,10 @@ pub struct Host<'a> {
     pub sys: &'a dyn Sys,
     /// Its programs.
     pub commands: &'a dyn Commands,
+    /// Its CPUs, nodes and devices.
+    pub topology: Topology,
+    /// Who runs where; else why nobody is set apart.
+    pub layout: Result<Layout, String>,
     /// What is wanted of it.
     pub profile: Profile,
     /// Which host it is.
