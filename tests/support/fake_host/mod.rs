@@ -5,6 +5,8 @@
 //! kernel answers.
 #![allow(dead_code)]
 
+pub mod hosts;
+pub mod programs;
 pub mod topology;
 
 use std::fs;
