@@ -3,7 +3,12 @@
 //! Owns: options that all its subcommands share, exit codes. Never does: the work itself
 //! ([`crate::cpu`], [`crate::tuning`]). Runs on: the main thread.
 
+mod apply;
+mod check;
 mod layout;
+mod open;
+mod plan;
+mod revert;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -31,6 +36,14 @@ pub struct TuneArgs {
 enum TuneCommand {
     /// Split the host's CPUs between shards, housekeeping and I/O
     Layout(layout::LayoutArgs),
+    /// Say how the host stands; changes nothing
+    Check(check::CheckArgs),
+    /// Say what apply would do; changes nothing
+    Plan(plan::PlanArgs),
+    /// Change the host to what is wanted, and note what was there before
+    Apply(apply::ApplyArgs),
+    /// Take back what apply changed
+    Revert(revert::RevertArgs),
 }
 
 /// Options of every subcommand of `corelane tune`.
@@ -70,8 +83,17 @@ pub fn tune(args: &TuneArgs) -> ExitCode {
     };
     match &args.command {
         TuneCommand::Layout(layout) => layout::layout(layout, &args.global, &sys),
+        TuneCommand::Check(check) => ended(check::run(check, &args.global, &sys)),
+        TuneCommand::Plan(plan) => ended(plan::run(plan, &args.global, &sys)),
+        TuneCommand::Apply(apply) => ended(apply::run(apply, &args.global, &sys)),
+        TuneCommand::Revert(revert) => ended(revert::run(revert, &args.global, &sys)),
     }
     .into()
+}
+
+/// Both are ends; an error is one that came before there was anything to print.
+fn ended(result: Result<Exit, Exit>) -> Exit {
+    result.unwrap_or_else(|exit| exit)
 }
 
 impl GlobalArgs {
