@@ -8,10 +8,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::open::absolute;
 use super::table::{plain, trimmed};
 use super::{Exit, GlobalArgs};
 use crate::cli::outcome;
-use crate::cpu::{LAYOUT_PATH, Layout, LayoutFileError, Sys, Topology};
+use crate::cpu::{LAYOUT_PATH, Layout, Sys, Topology};
 use crate::tuning::audit::{Audit, Source, Verdict};
 
 /// Arguments of `corelane tune audit`.
@@ -59,9 +60,11 @@ fn layout(
     global: &GlobalArgs,
     sys: &dyn Sys,
     topology: &Topology,
-) -> Result<Option<Layout>, LayoutFileError> {
+) -> Result<Option<Layout>, String> {
     if let Some(path) = &global.layout {
-        return Layout::read_current(sys, path, topology).map(Some);
+        let path = absolute(path).map_err(|error| error.to_string())?;
+        let layout = Layout::read_current(sys, &path, topology);
+        return layout.map(Some).map_err(|error| error.to_string());
     }
     match Layout::read_current(sys, LAYOUT_PATH, topology) {
         Ok(layout) => Ok(Some(layout)),

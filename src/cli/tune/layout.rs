@@ -11,6 +11,9 @@ use super::table::{plain, trimmed};
 use super::{Exit, GlobalArgs};
 use crate::cli::outcome;
 use crate::cpu::{CpuSet, LAYOUT_PATH, Layout, LayoutError, LayoutOptions, NetMode, Sys, Topology};
+use crate::tuning::check::ids;
+use crate::tuning::knobs::KNOBS;
+use crate::tuning::profile::Profile;
 
 /// Arguments of `corelane tune layout`.
 #[derive(Debug, Args)]
@@ -18,13 +21,13 @@ pub struct LayoutArgs {
     /// Write the layout to /run/corelane/layout.json, where the engine finds it
     #[arg(long)]
     write: bool,
-    /// The most shards; as many as there is room for without
+    /// The most shards; without, as the profile says, or as many as there is room for
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     max_shards: Option<u16>,
-    /// Interface to clusters and clients; that of the default route without
+    /// Interface to clusters and clients; without, the profile's, or that of the default route
     #[arg(long, value_name = "NAME")]
     nic: Option<String>,
-    /// Where the data lies; every NVMe controller counts without
+    /// Where the data lies; without, as the profile says, or every NVMe controller counts
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
     /// Who answers the network
@@ -45,13 +48,15 @@ enum NetModeArg {
 }
 
 impl LayoutArgs {
-    fn options(&self) -> LayoutOptions {
+    /// What the profile says, with the arguments over it.
+    fn over(&self, profile: LayoutOptions) -> LayoutOptions {
         LayoutOptions {
-            max_shards: self.max_shards,
-            nic: self.nic.clone(),
-            data_dir: self.data_dir.clone(),
+            max_shards: self.max_shards.or(profile.max_shards),
+            nic: self.nic.clone().or(profile.nic),
+            data_dir: self.data_dir.clone().or(profile.data_dir),
             net_mode: match self.net_mode {
-                None | Some(NetModeArg::ClientIo) => NetMode::ClientIo,
+                None => profile.net_mode,
+                Some(NetModeArg::ClientIo) => NetMode::ClientIo,
                 Some(NetModeArg::PerShard) => NetMode::PerShard,
             },
             broker_connections: self.broker_connections,
@@ -65,7 +70,12 @@ pub fn layout(args: &LayoutArgs, global: &GlobalArgs, sys: &dyn Sys) -> Exit {
         Ok(topology) => topology,
         Err(error) => return Exit::Error.saying(error),
     };
-    let layout = match Layout::compute(&topology, &args.options()) {
+    let profile = match Profile::find(global.profile.as_deref(), sys, &ids(KNOBS)) {
+        Ok(profile) => profile,
+        Err(error) => return Exit::Usage.saying(error),
+    };
+    let options = args.over(profile.layout_options());
+    let layout = match Layout::compute(&topology, &options) {
         Ok(layout) => layout,
         Err(error) => return end_of(&error).saying(error),
     };

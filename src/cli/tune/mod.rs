@@ -3,9 +3,13 @@
 //! Owns: options that all its subcommands share, exit codes. Never does: the work itself
 //! ([`crate::cpu`], [`crate::tuning`]). Runs on: the main thread.
 
+mod apply;
 mod audit;
-mod exit;
+mod check;
 mod layout;
+mod open;
+mod plan;
+mod revert;
 mod table;
 
 use std::ffi::OsString;
@@ -16,7 +20,7 @@ use clap::{Args, Subcommand};
 
 use crate::cpu::HostSys;
 
-pub use exit::Exit;
+pub use crate::tuning::exit::Exit;
 
 /// Where the environment says that the host's files are.
 const ROOT_VARIABLE: &str = "TUNING_ROOT";
@@ -36,6 +40,14 @@ enum TuneCommand {
     Layout(layout::LayoutArgs),
     /// Name the threads of a running node that may run where they should not; changes nothing
     Audit(audit::AuditArgs),
+    /// Say how the host stands; changes nothing
+    Check(check::CheckArgs),
+    /// Say what apply would do; changes nothing
+    Plan(plan::PlanArgs),
+    /// Change the host to what is wanted, and note what was there before
+    Apply(apply::ApplyArgs),
+    /// Take back what apply changed
+    Revert(revert::RevertArgs),
 }
 
 /// Options of every subcommand of `corelane tune`.
@@ -76,8 +88,17 @@ pub fn tune(args: &TuneArgs) -> ExitCode {
     match &args.command {
         TuneCommand::Layout(layout) => layout::layout(layout, &args.global, &sys),
         TuneCommand::Audit(audit) => audit::audit(audit, &args.global, &sys),
+        TuneCommand::Check(check) => ended(check::run(check, &args.global, &sys)),
+        TuneCommand::Plan(plan) => ended(plan::run(plan, &args.global, &sys)),
+        TuneCommand::Apply(apply) => ended(apply::run(apply, &args.global, &sys)),
+        TuneCommand::Revert(revert) => ended(revert::run(revert, &args.global, &sys)),
     }
     .into()
+}
+
+/// Both are ends; an error is one that came before there was anything to print.
+fn ended(result: Result<Exit, Exit>) -> Exit {
+    result.unwrap_or_else(|exit| exit)
 }
 
 impl GlobalArgs {

@@ -5,6 +5,9 @@
 //! and a model of how the kernel answers.
 #![allow(dead_code)]
 
+pub mod hosts;
+pub mod kernel;
+pub mod programs;
 pub mod topology;
 mod write;
 
@@ -94,7 +97,7 @@ impl FakeHost {
         }
     }
 
-    fn at(&self, path: &str) -> PathBuf {
+    pub fn at(&self, path: &str) -> PathBuf {
         self.path().join(path.trim_start_matches('/'))
     }
 }

@@ -1,5 +1,7 @@
 //! How commands that look at or change the host end. They need more codes than others, so that
 //! scripts can tell what is left to do.
+//!
+//! Owns: the codes. Never does: deciding whether something failed. Runs on: the main thread.
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -20,13 +22,19 @@ pub enum Exit {
     Partial = 4,
     /// Done, and a boot is needed.
     Reboot = 5,
-    /// Refused: locked, an engine runs, a container, somebody else tunes, a host too small.
+    /// Refused: locked, an engine runs, a container, no permission, somebody else tunes, a host too
+    /// small.
     Refused = 6,
     /// Called wrongly; nothing was done. As in `sysexits.h`.
     Usage = 64,
 }
 
 impl Exit {
+    /// The number.
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+
     /// This end, after saying on standard error why.
     pub fn saying(self, error: impl Display) -> Exit {
         eprintln!("error: {error}");
@@ -36,6 +44,6 @@ impl Exit {
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> ExitCode {
-        ExitCode::from(exit as u8)
+        ExitCode::from(exit.code())
     }
 }
