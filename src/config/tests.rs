@@ -33,7 +33,7 @@ fn the_shipped_file_is_the_default() {
 #[test]
 fn every_key_is_in_the_shipped_file() {
     let sections = [
-        ("[node]", 7),
+        ("[node]", 9),
         ("[gateway]", 5),
         ("[log]", 8),
         ("[transactions]", 6),

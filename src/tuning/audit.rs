@@ -19,6 +19,9 @@ pub const AUDIT_SCHEMA: u32 = 1;
 /// (Documentation/filesystems/proc.rst counts it as the 39th).
 const STAT_PROCESSOR: usize = 36;
 
+/// The same for `starttime`, counted as the 22nd.
+const STAT_START: usize = 19;
+
 /// What was found about a process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Audit {
@@ -95,12 +98,14 @@ pub struct ThreadFacts {
     pub tid: u32,
     /// Its name.
     pub comm: String,
-    /// Where it may run.
+    /// Where it may run. A thread that nobody placed may run on CPUs that are not there, too.
     pub allowed: CpuSet,
     /// Where it ran last.
     pub last_cpu: Option<u16>,
     /// As in `R` for running, `S` for sleeping.
     pub state: char,
+    /// When it was started, in the kernel's ticks since the boot.
+    pub started: u64,
     /// How often the scheduler took the CPU from it.
     pub nonvoluntary_switches: u64,
 }
@@ -155,7 +160,10 @@ impl Audit {
             Err(error) if error.is_missing() => return Err(AuditError::NoProcess { pid }),
             Err(error) => return Err(error.into()),
         };
-        let threads = threads(sys, pid)?;
+        let mut threads = threads(sys, pid)?;
+        for thread in &mut threads {
+            thread.allowed = thread.allowed.intersection(&topology.online);
+        }
         let executors = executors(&threads);
         if executors.is_empty() {
             return Err(AuditError::NoNode { pid, comm });
@@ -167,7 +175,7 @@ impl Audit {
         let threads: Vec<AuditedThread> = threads
             .iter()
             .map(|facts| {
-                let role = Role::of(&facts.comm);
+                let role = role(facts, &executors);
                 AuditedThread {
                     wrong: expected.wrong(facts, role, &executors),
                     facts: facts.clone(),
@@ -251,7 +259,7 @@ impl Expected {
         }
         let beyond = facts.allowed.difference(&others);
         if !beyond.is_empty() {
-            return Some(format!("may run on CPU {beyond}, which is to stay idle"));
+            return Some(format!("may run on CPU {beyond}, which is for no thread"));
         }
         // Kernel threads of io_uring and the like may be on either.
         let strays_from_io = role == Role::Io && !facts.allowed.is_subset(&self.io);
@@ -326,6 +334,17 @@ impl Role {
     }
 }
 
+/// What a thread is for. A new one has the name of the thread that started it for a moment, and of
+/// several that have an executor's name only the oldest is it.
+fn role(facts: &ThreadFacts, executors: &[&ThreadFacts]) -> Role {
+    match Role::of(&facts.comm) {
+        Role::Shard(_) if !executors.iter().any(|executor| executor.tid == facts.tid) => {
+            Role::Housekeeping
+        }
+        role => role,
+    }
+}
+
 /// The shards' executors, by number.
 fn executors(threads: &[ThreadFacts]) -> Vec<&ThreadFacts> {
     let number = |thread: &&ThreadFacts| match Role::of(&thread.comm) {
@@ -336,7 +355,8 @@ fn executors(threads: &[ThreadFacts]) -> Vec<&ThreadFacts> {
         .iter()
         .filter(|thread| number(thread).is_some())
         .collect();
-    executors.sort_by_key(number);
+    executors.sort_by_key(|thread| (number(thread), thread.started, thread.tid));
+    executors.dedup_by_key(|thread| number(thread));
     executors
 }
 
@@ -363,12 +383,13 @@ fn thread(sys: &dyn Sys, root: &str, tid: u32) -> Option<ThreadFacts> {
     };
     // The name may hold spaces and brackets; the last bracket ends it.
     let after_name = stat.rsplit_once(')').map_or("", |(_, after)| after);
-    let last_cpu = after_name.split_whitespace().nth(STAT_PROCESSOR);
+    let number = |at| after_name.split_whitespace().nth(at)?.parse::<u64>().ok();
     Some(ThreadFacts {
         tid,
         comm,
         allowed: CpuSet::parse_list(field("Cpus_allowed_list")?).ok()?,
-        last_cpu: last_cpu.and_then(|cpu| cpu.parse().ok()),
+        last_cpu: number(STAT_PROCESSOR).and_then(|cpu| u16::try_from(cpu).ok()),
+        started: number(STAT_START).unwrap_or(0),
         state: field("State")?.chars().next()?,
         nonvoluntary_switches: field("nonvoluntary_ctxt_switches")
             .and_then(|count| count.parse().ok())

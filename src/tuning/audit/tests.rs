@@ -86,9 +86,11 @@ fn every_thread_that_may_run_elsewhere_is_named() {
         (
             "log-keeper",
             "0,3",
-            "may run on CPU 3, which is to stay idle",
+            "may run on CPU 3, which is for no thread",
         ),
-        ("core-1", "5", "shares CPU 5 with core-1"),
+        ("core-2", "5", "shares CPU 5 with core-1"),
+        // Not the executor, but a thread of its that has no name of its own yet.
+        ("core-1", "5", "may run on shard CPU 5; should be on 0-1"),
         ("core-2", "1", "the layout has no such shard"),
     ] {
         let mut threads = AT_HOME.to_vec();
@@ -114,7 +116,8 @@ fn every_thread_that_may_run_elsewhere_is_named() {
 
 #[test]
 fn without_a_layout_the_executors_cpus_are_theirs() {
-    let (_folder, sys) = process(&[("corelane", "0-1"), ("core-0", "1"), ("log-keeper", "0")]);
+    // Of the eight CPUs that there may ever be, two run.
+    let (_folder, sys) = process(&[("corelane", "0-7"), ("core-0", "1"), ("log-keeper", "0,5")]);
     let audit = Audit::of(&sys, 70, None, &host("0-1")).unwrap();
     let strays: Vec<&str> = audit.strays().map(|t| t.facts.comm.as_str()).collect();
     assert_eq!(strays, ["corelane"]);
