@@ -78,6 +78,41 @@ fn a_layout_that_was_written_holds_on_its_host_and_on_no_other() {
 }
 
 #[test]
+fn a_layout_by_hand_is_checked_and_put_in_its_place() {
+    // Too small to be laid out by rule.
+    let host = topology::vm_2();
+    let text = |shard: u16| {
+        format!(
+            r#"{{"schema": 1, "shards": [{{"id": 0, "cpu": {shard}}}], "housekeeping": "0", "io": "0"}}"#
+        )
+    };
+    let arguments = ["layout", "--write", "--layout", "/etc/layout.json"];
+    for (shard, said) in [
+        (
+            0,
+            "/etc/layout.json: housekeeping: CPU 0 is in shards as well",
+        ),
+        (
+            2,
+            "/etc/layout.json: shards[0].cpu: CPU 2 is not on this host; allowed: 0-1",
+        ),
+    ] {
+        host.put("/etc/layout.json", &text(shard));
+        let ran = tune(&host, &arguments);
+        assert_eq!(ran.status.code(), Some(6));
+        let errors = String::from_utf8_lossy(&ran.stderr);
+        assert!(errors.contains(said), "{errors}");
+    }
+    host.put("/etc/layout.json", &text(1));
+    let ran = tune(&host, &arguments);
+    assert_eq!(ran.status.code(), Some(0));
+    let sys = host.plain_sys();
+    let read = Topology::read(&sys).expect("a whole fixture");
+    let layout = Layout::read_current(&sys, LAYOUT_PATH, &read).expect("just written");
+    assert!(layout.hash.is_some() && layout.boot_id.is_some());
+}
+
+#[test]
 fn options_are_obeyed_and_wrong_ones_named() {
     let host = topology::metal_2x32c128t();
     let ran = tune(

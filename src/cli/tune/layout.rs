@@ -7,6 +7,7 @@ use std::fmt;
 
 use clap::{Args, ValueEnum};
 
+use super::open::absolute;
 use super::table::{plain, trimmed};
 use super::{Exit, GlobalArgs};
 use crate::cli::outcome;
@@ -64,20 +65,20 @@ impl LayoutArgs {
     }
 }
 
-/// Computes a layout, prints it, and writes it if asked to.
+/// Computes a layout, or checks one that was written by hand (`--layout`); prints it, and writes it if
+/// asked to.
 pub fn layout(args: &LayoutArgs, global: &GlobalArgs, sys: &dyn Sys) -> Exit {
     let topology = match Topology::read(sys) {
         Ok(topology) => topology,
         Err(error) => return Exit::Error.saying(error),
     };
-    let profile = match Profile::find(global.profile.as_deref(), sys, &ids(KNOBS)) {
-        Ok(profile) => profile,
-        Err(error) => return Exit::Usage.saying(error),
+    let found = match &global.layout {
+        Some(path) => by_hand(path, sys, &topology),
+        None => computed(args, global, sys, &topology),
     };
-    let options = args.over(profile.layout_options());
-    let layout = match Layout::compute(&topology, &options) {
+    let layout = match found {
         Ok(layout) => layout,
-        Err(error) => return end_of(&error).saying(error),
+        Err(end) => return end,
     };
     if args.write
         && let Err(error) = layout.write(sys)
@@ -100,6 +101,30 @@ pub fn layout(args: &LayoutArgs, global: &GlobalArgs, sys: &dyn Sys) -> Exit {
         eprintln!("written to {LAYOUT_PATH}");
     }
     Exit::Ok
+}
+
+/// The layout that the profile and the arguments ask for; says why there is none.
+fn computed(
+    args: &LayoutArgs,
+    global: &GlobalArgs,
+    sys: &dyn Sys,
+    topology: &Topology,
+) -> Result<Layout, Exit> {
+    let profile = Profile::find(global.profile.as_deref(), sys, &ids(KNOBS))
+        .map_err(|error| Exit::Usage.saying(error))?;
+    let options = args.over(profile.layout_options());
+    Layout::compute(topology, &options).map_err(|error| end_of(&error).saying(error))
+}
+
+/// The layout in a file, with the hash that it has here; says why it does not hold.
+fn by_hand(path: &str, sys: &dyn Sys, topology: &Topology) -> Result<Layout, Exit> {
+    let path = absolute(path).map_err(|error| Exit::Usage.saying(error))?;
+    let layout =
+        Layout::read_current(sys, &path, topology).map_err(|error| Exit::Refused.saying(error))?;
+    Ok(Layout {
+        hash: Some(layout.hash_on(topology)),
+        ..layout
+    })
 }
 
 fn end_of(error: &LayoutError) -> Exit {
