@@ -1,7 +1,8 @@
 //! The command line: one file per subcommand.
 //!
 //! Owns: arguments, progress, results on standard output, errors on standard error, exit codes
-//! (0 fine, 1 failed, 2 wrong usage). Never does: the work itself. Runs on: the main thread.
+//! (0 fine, 1 failed, 2 wrong usage; commands about the host have more, see [`tune::Exit`]). Never
+//! does: the work itself. Runs on: the main thread.
 
 pub mod config;
 mod feed;
@@ -14,7 +15,9 @@ pub mod run;
 pub mod serve;
 mod settings;
 pub mod submit;
+pub mod tune;
 
+use std::ffi::OsStr;
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
@@ -41,11 +44,36 @@ enum Command {
     Log(log::LogArgs),
     /// Say whether a configuration is valid and what it comes to; connects to nothing
     Config(config::ConfigArgs),
+    /// Lay out the CPUs of this host, check and change what keeps it from being fast
+    Tune(tune::TuneArgs),
 }
 
+/// Commands about the host: called wrongly, they end with [`tune::Exit::Usage`].
+const HOST_COMMANDS: &[&str] = &["tune", "jitter", "doctor"];
+
 impl Cli {
-    /// Does what was asked for; says how it went.
-    pub fn execute(self) -> ExitCode {
+    /// Reads the arguments of this process and does what they ask for; says how it went.
+    pub fn run() -> ExitCode {
+        match Cli::try_parse() {
+            Ok(cli) => cli.execute(),
+            Err(error) => {
+                // What is asked for (help, version) goes to standard output, a complaint to standard
+                // error; neither can be said if that is closed.
+                let _ = error.print();
+                let command = std::env::args_os().nth(1);
+                let is_named = |name: &&str| command.as_deref() == Some(OsStr::new(name));
+                if error.exit_code() == 0 {
+                    ExitCode::SUCCESS
+                } else if HOST_COMMANDS.iter().any(is_named) {
+                    tune::Exit::Usage.into()
+                } else {
+                    ExitCode::from(outcome::USAGE)
+                }
+            }
+        }
+    }
+
+    fn execute(self) -> ExitCode {
         start_tracing();
         match self.command {
             Command::Run(args) => run::run(args),
@@ -53,6 +81,7 @@ impl Cli {
             Command::Submit(args) => submit::submit(args),
             Command::Log(args) => log::log(&args),
             Command::Config(args) => config::config(&args),
+            Command::Tune(args) => tune::tune(&args),
         }
     }
 }

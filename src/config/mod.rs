@@ -34,8 +34,8 @@ pub use error::{ConfigError, Place};
 pub use resolve::StorageKind;
 pub use secret::{Extra, Secret};
 pub use sections::{
-    Config, DefaultShardConfig, GatewayConfig, Idle, LogConfig, NodeConfig, ProcessingConfig,
-    ReadAt, TopicConfig, TransactionsConfig,
+    Config, DefaultShardConfig, GatewayConfig, Idle, LayoutChoice, LogConfig, NodeConfig,
+    ProcessingConfig, ReadAt, TopicConfig, TransactionsConfig,
 };
 pub use shards::ShardConfig;
 

@@ -33,7 +33,7 @@ fn the_shipped_file_is_the_default() {
 #[test]
 fn every_key_is_in_the_shipped_file() {
     let sections = [
-        ("[node]", 7),
+        ("[node]", 9),
         ("[gateway]", 5),
         ("[log]", 8),
         ("[transactions]", 6),
@@ -219,6 +219,11 @@ fn a_value_of_the_wrong_type_is_named_with_what_is_allowed() {
             "[node]\nidle = \"lazy\"",
             "node.idle: ",
             "allowed: \"adaptive\" or \"spin\"",
+        ),
+        (
+            "[node]\nlayout = \"\"",
+            "node.layout: it is empty",
+            "allowed: \"auto\", \"none\" or a path",
         ),
         (
             "[node]\noversubscribe = 1",

@@ -2,10 +2,10 @@
 //!
 //! Owns: the words that `check`, `plan`, `apply` and `revert` share. Never does: finding or doing.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How much a knob matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Group {
     /// Must be set.
     A,
@@ -18,7 +18,7 @@ pub enum Group {
 }
 
 /// How a knob stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
     /// As wanted.
@@ -36,6 +36,33 @@ pub enum Status {
     NotApplicable,
     /// Arranged; the next boot brings it.
     RebootPending,
+}
+
+impl Status {
+    /// Whether it is not as wanted, and something could be done.
+    pub fn is_unmet(self) -> bool {
+        match self {
+            Status::Drift | Status::Missing => true,
+            Status::Ok
+            | Status::Unreadable
+            | Status::Unmanageable
+            | Status::NotApplicable
+            | Status::RebootPending => false,
+        }
+    }
+
+    /// Its name, as in tables and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Status::Ok => "ok",
+            Status::Drift => "drift",
+            Status::Missing => "missing",
+            Status::Unreadable => "unreadable",
+            Status::Unmanageable => "unmanageable",
+            Status::NotApplicable => "n/a",
+            Status::RebootPending => "reboot-pending",
+        }
+    }
 }
 
 /// What keeps a knob set over a boot.
@@ -88,11 +115,16 @@ pub enum Action {
         path: String,
         /// What is there now; none where nothing is.
         before: Option<String>,
-        /// What it will hold.
+        /// What it will hold. All knobs that share a file want the same contents of it.
         after: String,
+        /// The program, with arguments, that makes the host take notice of the file: it is run after
+        /// the file was put, and again after it was taken away.
+        reload: Option<Vec<String>>,
     },
     /// A program is run.
     Run {
+        /// What it changes, by which the change is known again, as in `ethtool -L eth0`.
+        target: String,
         /// The program and its arguments.
         apply: Vec<String>,
         /// What undoes it.
@@ -104,7 +136,7 @@ pub enum Action {
         /// In words: the state after.
         after: String,
     },
-    /// A thread of the kernel is moved.
+    /// A thread of the kernel is moved, with `taskset`.
     Affinity {
         /// Its id.
         tid: i32,
@@ -144,4 +176,42 @@ pub struct Item {
     pub hint: Option<String>,
     /// What would be done; empty where nothing has to be or can be.
     pub actions: Vec<Action>,
+}
+
+impl Action {
+    /// What it changes: a file, a command's target, a thread's folder in `/proc`. Two actions with the
+    /// same place change the same thing.
+    pub fn place(&self) -> String {
+        match self {
+            Action::Write { path, .. } | Action::DropIn { path, .. } => path.clone(),
+            Action::Run { target, .. } => target.clone(),
+            Action::Affinity { tid, .. } => format!("/proc/{tid}"),
+        }
+    }
+    /// What is there before, in words or as a value; none where a file is not there yet.
+    pub fn before(&self) -> Option<&str> {
+        match self {
+            Action::Write { before, .. }
+            | Action::Run { before, .. }
+            | Action::Affinity { before, .. } => Some(before),
+            Action::DropIn { before, .. } => before.as_deref(),
+        }
+    }
+
+    /// What is to be there, in words or as a value.
+    pub fn after(&self) -> &str {
+        match self {
+            Action::Write { after, .. }
+            | Action::DropIn { after, .. }
+            | Action::Run { after, .. }
+            | Action::Affinity { after, .. } => after,
+        }
+    }
+    /// The program that is run, with its arguments; empty where none is.
+    pub fn command(&self) -> &[String] {
+        match self {
+            Action::Run { apply, .. } => apply,
+            Action::Write { .. } | Action::DropIn { .. } | Action::Affinity { .. } => &[],
+        }
+    }
 }
