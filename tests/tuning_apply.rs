@@ -106,8 +106,8 @@ fn a_crash_after_any_change_leaves_nothing_that_revert_does_not_restore() {
             );
             crashes += 1;
         }
-        // A change and two savings of the state each; some changes are commands.
-        assert!(crashes > 20, "{crashes}");
+        // Changes of files, and savings of the state; some changes are commands.
+        assert!(crashes > 9, "{crashes}");
     }
 }
 
@@ -128,7 +128,7 @@ fn a_crash_while_reverting_leaves_the_rest_to_the_next_revert() {
         assert_eq!(after_crash.snapshot(), before, "crash {crashes}");
         crashes += 1;
     }
-    assert!(crashes > 10, "{crashes}");
+    assert!(crashes > 9, "{crashes}");
 }
 
 #[test]

@@ -165,9 +165,7 @@ pub fn apply(
         if steps.is_empty() {
             break;
         }
-        for step in steps {
-            run.step(host, step, tell)?;
-        }
+        run.round(host, steps, tell)?;
         host.know(&run.state);
     }
     run.look_again(host)?;
@@ -201,51 +199,65 @@ impl Run {
         })
     }
 
-    fn step(
+    /// Makes changes: looks at all, writes all down at once, which is as safe as one by one and does
+    /// not wait for the disk hundreds of times, and then changes and reads again each.
+    fn round(
         &mut self,
         host: &Host<'_>,
-        step: Step,
+        steps: Vec<Step>,
         tell: &mut dyn FnMut(&Line),
     ) -> Result<(), ApplyError> {
-        let done = self.make(host, &step)?;
+        let ts = u64::try_from(clock::wall().0 / 1_000_000).unwrap_or_default();
+        let mut intended = Vec::new();
+        for step in steps {
+            let entry = Entry::intent(&step, &host.facts.boot_id, ts);
+            match self.beforehand(host.reach(), &entry) {
+                Some(done) => self.note(step, done, tell),
+                None => intended.push((step, entry)),
+            }
+        }
+        if intended.is_empty() {
+            return Ok(());
+        }
+        for (step, entry) in &intended {
+            self.state.intend(entry.clone());
+            self.state.link_reset |= step.disruptive == Disruption::LinkReset;
+        }
+        self.state.profile = Some(host.profile.name.clone());
+        self.state.save(host.sys)?;
+        for (step, entry) in intended {
+            let done = self.make(host.reach(), &step, &entry);
+            self.note(step, done, tell);
+        }
+        Ok(self.state.save(host.sys)?)
+    }
+
+    fn note(&mut self, step: Step, done: Done, tell: &mut dyn FnMut(&Line)) {
         let line = Line { step, done };
         tell(&line);
         self.applied.lines.push(line);
-        Ok(())
     }
 
-    /// Makes one change: looks, writes down, changes, reads again.
-    fn make(&mut self, host: &Host<'_>, step: &Step) -> Result<Done, ApplyError> {
-        let reach = host.reach();
-        let ts = u64::try_from(clock::wall().0 / 1_000_000).unwrap_or_default();
-        let entry = Entry::intent(step, &host.facts.boot_id, ts);
-        match change::current(reach, &entry.path, &entry.how) {
-            Ok(found) => {
-                if let Some(done) = self.beforehand(&entry, found.as_deref()) {
-                    return Ok(done);
-                }
-            }
-            Err(error) if can_be_unknown(&entry.how) => drop(error),
-            Err(error) => return Ok(failed(&error)),
-        }
-        self.state.intend(entry.clone());
-        self.state.link_reset |= step.disruptive == Disruption::LinkReset;
-        self.state.profile = Some(host.profile.name.clone());
-        self.state.save(host.sys)?;
+    /// Makes one change that was written down, and reads it again.
+    fn make(&mut self, reach: Reach<'_>, step: &Step, entry: &Entry) -> Done {
         let (after, command) = (Some(entry.after.as_str()), step.action.command());
         let set = change::set(reach, &entry.path, &entry.how, after, command);
         let (outcome, left, done) = match set {
             Err(error) if error.is_managed() => (Outcome::Unmanageable, None, Done::Unmanageable),
             Err(error) => (Outcome::Failed, None, failed(&error)),
-            Ok(()) => read_back(reach, &entry),
+            Ok(()) => read_back(reach, entry),
         };
-        self.state.settle(&entry, outcome, left);
-        self.state.save(host.sys)?;
-        Ok(done)
+        self.state.settle(entry, outcome, left);
+        done
     }
 
     /// What can be said before a change is made, which then is not made.
-    fn beforehand(&self, entry: &Entry, found: Option<&str>) -> Option<Done> {
+    fn beforehand(&self, reach: Reach<'_>, entry: &Entry) -> Option<Done> {
+        let found = match change::current(reach, &entry.path, &entry.how) {
+            Ok(found) => found,
+            Err(_) if can_be_unknown(&entry.how) => return None,
+            Err(error) => return Some(failed(&error)),
+        };
         let is_file = matches!(entry.how, How::DropIn { .. });
         let Some(found) = found else {
             let has_to_be_there = matches!(entry.how, How::Write | How::Affinity { .. });
@@ -253,10 +265,10 @@ impl Run {
         };
         // What tells about a command may tell a part only; whether it is to be run, its knob says.
         let is_command = matches!(entry.how, How::Run { .. });
-        if !is_command && change::holds(&entry.path, &entry.how, found, &entry.after) {
+        if !is_command && change::holds(&entry.path, &entry.how, &found, &entry.after) {
             return Some(Done::Already);
         }
-        let is_ours = entry.path.starts_with(OWN_FOLDER) || self.state.wrote(entry, found);
+        let is_ours = entry.path.starts_with(OWN_FOLDER) || self.state.wrote(entry, &found);
         (is_file && !is_ours).then_some(Done::Foreign)
     }
 

@@ -124,7 +124,10 @@ pub fn revert(
         if undone.is_fine() {
             // Those before it keep their places.
             state.entries.remove(at);
-            state.save(reach.sys)?;
+            // A value that is as before says so itself; that a command was run does not.
+            if matches!(entry.how, How::Run { .. }) {
+                state.save(reach.sys)?;
+            }
         }
         let line = Line { entry, undone };
         tell(&line);

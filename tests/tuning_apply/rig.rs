@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use corelane::cpu::Sys as _;
 use corelane::tuning::apply::{Applied, ApplyError, Order, apply};
 use corelane::tuning::change::Reach;
 use corelane::tuning::check::{Report, Selection, check_knobs};
