@@ -7,3 +7,4 @@
 
 pub mod commands;
 pub mod item;
+pub mod jitter;
