@@ -2,10 +2,10 @@
 //!
 //! Owns: the words that `check`, `plan`, `apply` and `revert` share. Never does: finding or doing.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How much a knob matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Group {
     /// Must be set.
     A,
@@ -18,7 +18,7 @@ pub enum Group {
 }
 
 /// How a knob stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
     /// As wanted.
@@ -88,11 +88,16 @@ pub enum Action {
         path: String,
         /// What is there now; none where nothing is.
         before: Option<String>,
-        /// What it will hold.
+        /// What it will hold. All knobs that share a file want the same contents of it.
         after: String,
+        /// The program, with arguments, that makes the host take notice of the file: it is run after
+        /// the file was put, and again after it was taken away.
+        reload: Option<Vec<String>>,
     },
     /// A program is run.
     Run {
+        /// What it changes, by which the change is known again, as in `ethtool -L eth0`.
+        target: String,
         /// The program and its arguments.
         apply: Vec<String>,
         /// What undoes it.
@@ -104,7 +109,7 @@ pub enum Action {
         /// In words: the state after.
         after: String,
     },
-    /// A thread of the kernel is moved.
+    /// A thread of the kernel is moved, with `taskset`.
     Affinity {
         /// Its id.
         tid: i32,
@@ -144,4 +149,16 @@ pub struct Item {
     pub hint: Option<String>,
     /// What would be done; empty where nothing has to be or can be.
     pub actions: Vec<Action>,
+}
+
+impl Action {
+    /// What it changes: a file, a command's target, a thread's folder in `/proc`. Two actions with the
+    /// same place change the same thing.
+    pub fn place(&self) -> String {
+        match self {
+            Action::Write { path, .. } | Action::DropIn { path, .. } => path.clone(),
+            Action::Run { target, .. } => target.clone(),
+            Action::Affinity { tid, .. } => format!("/proc/{tid}"),
+        }
+    }
 }

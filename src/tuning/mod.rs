@@ -5,6 +5,13 @@
 //! out CPUs (that is [`crate::cpu`], so that the engine uses the same layout); changing anything that
 //! it did not write down before. Runs on: the main thread of a command, never beside an engine.
 
+pub mod check;
 pub mod commands;
+pub mod exit;
+pub mod host;
 pub mod item;
 pub mod jitter;
+pub mod knobs;
+pub mod profile;
+pub mod state;
+pub mod value;

@@ -73,7 +73,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("mimalloc", &["main"]),
     ("rdkafka", &["kafka"]),
     ("signal_hook", &["control"]),
-    ("toml", &["config"]),
+    ("toml", &["config", "tuning"]),
 ];
 
 /// Modules without a row, and rows without a module.
