@@ -235,7 +235,7 @@ impl CpuSet {
     }
 
     /// The CPUs, in ascending order.
-    pub fn iter(&self) -> impl Iterator<Item = CpuId> {
+    pub fn iter(&self) -> impl Iterator<Item = CpuId> + Clone {
         self.words.iter().enumerate().flat_map(|(index, word)| {
             (0..WORD_BITS)
                 .filter(move |bit| word & (1 << bit) != 0)
