@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use corelane::cli::Cli;
 
 /// Small, often freed blocks on many cores are what it is made for; its arenas are per thread.
@@ -10,5 +9,8 @@ use corelane::cli::Cli;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    Cli::parse().execute()
+    match Cli::from_arguments() {
+        Ok(cli) => cli.execute(),
+        Err(code) => code,
+    }
 }

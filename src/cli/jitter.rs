@@ -115,14 +115,20 @@ fn measure(args: &JitterArgs) -> ExitCode {
     if let (Some(path), Some(histogram)) = (&args.hgrm, &report.histogram)
         && let Err(error) = fs::write(path, hgrm::table(histogram))
     {
-        return outcome::failed(format_args!("{}: cannot be written: {error}", path.display()));
+        return outcome::failed(format_args!(
+            "{}: cannot be written: {error}",
+            path.display()
+        ));
     }
     print(&report, args.json)
 }
 
 /// Which CPUs are measured, and where noise is made; or what is wrong with what was asked for.
 fn options(args: &JitterArgs, sys: &HostSys) -> Result<JitterOptions, String> {
-    let allowed: CpuSet = allowed_cpus().map_err(|error| error.to_string())?.into_iter().collect();
+    let allowed: CpuSet = allowed_cpus()
+        .map_err(|error| error.to_string())?
+        .into_iter()
+        .collect();
     let layout = Layout::read(sys).ok();
     let shards = layout.as_ref().map(Layout::shard_cpus);
     let cpus = match (&args.cpus, shards) {
@@ -175,12 +181,15 @@ fn diff(args: &DiffArgs) -> ExitCode {
 
 fn read(path: &Path) -> Result<JitterReport, String> {
     let name = path.display();
-    let text = fs::read_to_string(path).map_err(|error| format!("{name}: cannot be read: {error}"))?;
+    let text =
+        fs::read_to_string(path).map_err(|error| format!("{name}: cannot be read: {error}"))?;
     let report: JitterReport = serde_json::from_str(&text)
         .map_err(|error| format!("{name}: no result of 'corelane jitter --json': {error}"))?;
     if report.schema != SCHEMA {
         let found = report.schema;
-        return Err(format!("{name}: field schema is {found}; allowed: {SCHEMA}"));
+        return Err(format!(
+            "{name}: field schema is {found}; allowed: {SCHEMA}"
+        ));
     }
     Ok(report)
 }

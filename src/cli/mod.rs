@@ -6,6 +6,7 @@
 pub mod config;
 mod feed;
 pub mod input;
+pub mod jitter;
 pub mod log;
 pub mod outcome;
 pub mod progress;
@@ -20,6 +21,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
+
+use crate::tuning::exit::Exit;
 
 /// A thread-per-core transaction engine with a durable log built in.
 #[derive(Debug, Parser)]
@@ -41,9 +44,34 @@ enum Command {
     Log(log::LogArgs),
     /// Say whether a configuration is valid and what it comes to; connects to nothing
     Config(config::ConfigArgs),
+    /// Measure how long and how often CPUs are taken away from work that spins on them
+    Jitter(jitter::JitterArgs),
 }
 
+/// Commands about the host, whose exit codes are those of [`Exit`]: 2 says something else there.
+const HOST_COMMANDS: [&str; 3] = ["doctor", "jitter", "tune"];
+
 impl Cli {
+    /// From the program's arguments. Help and the version are printed here.
+    ///
+    /// # Errors
+    /// The exit code, where there is nothing more to do: 0 after help, [`outcome::USAGE`] or
+    /// [`Exit::Usage`] after wrong usage, which was told on standard error.
+    pub fn from_arguments() -> Result<Cli, ExitCode> {
+        Cli::try_parse().map_err(|error| {
+            // Nobody can be told where the terminal is gone.
+            let _ = error.print();
+            let command = std::env::args().nth(1).unwrap_or_default();
+            if !error.use_stderr() {
+                ExitCode::SUCCESS
+            } else if HOST_COMMANDS.contains(&command.as_str()) {
+                Exit::Usage.into()
+            } else {
+                ExitCode::from(outcome::USAGE)
+            }
+        })
+    }
+
     /// Does what was asked for; says how it went.
     pub fn execute(self) -> ExitCode {
         start_tracing();
@@ -53,6 +81,7 @@ impl Cli {
             Command::Submit(args) => submit::submit(args),
             Command::Log(args) => log::log(&args),
             Command::Config(args) => config::config(&args),
+            Command::Jitter(args) => jitter::jitter(&args),
         }
     }
 }

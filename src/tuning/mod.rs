@@ -13,5 +13,6 @@ pub mod item;
 pub mod jitter;
 pub mod knobs;
 pub mod profile;
+pub mod running;
 pub mod state;
 pub mod value;

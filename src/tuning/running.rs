@@ -58,7 +58,9 @@ fn has_core(sys: &dyn Sys, pid: u32) -> bool {
     let folder = format!("/proc/{pid}/task");
     let threads = sys.list(&folder).unwrap_or_default();
     threads.iter().any(|tid| {
-        let name = sys.read(&format!("{folder}/{tid}/comm")).unwrap_or_default();
+        let name = sys
+            .read(&format!("{folder}/{tid}/comm"))
+            .unwrap_or_default();
         let number = name.strip_prefix(CORE_THREAD);
         number.is_some_and(|n| !n.is_empty() && n.bytes().all(|byte| byte.is_ascii_digit()))
     })
