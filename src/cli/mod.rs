@@ -4,6 +4,7 @@
 //! (0 fine, 1 failed, 2 wrong usage). Never does: the work itself. Runs on: the main thread.
 
 pub mod config;
+pub mod doctor;
 mod feed;
 pub mod input;
 pub mod jitter;
@@ -44,6 +45,8 @@ enum Command {
     Log(log::LogArgs),
     /// Say whether a configuration is valid and what it comes to; connects to nothing
     Config(config::ConfigArgs),
+    /// Probe this host, predict which figures an engine reaches on it, say what to mend first
+    Doctor(doctor::DoctorArgs),
     /// Measure how long and how often CPUs are taken away from work that spins on them
     Jitter(jitter::JitterArgs),
 }
@@ -81,6 +84,7 @@ impl Cli {
             Command::Submit(args) => submit::submit(args),
             Command::Log(args) => log::log(&args),
             Command::Config(args) => config::config(&args),
+            Command::Doctor(args) => doctor::doctor(&args),
             Command::Jitter(args) => jitter::jitter(&args),
         }
     }

@@ -78,6 +78,7 @@ pub fn serve(args: ServeArgs) -> ExitCode {
 
 fn execute(args: &ServeArgs) -> Result<(), Box<dyn Error>> {
     let config = args.config()?;
+    super::doctor::warn(&config.log.directory);
     let stop = StopSignal::listen()?;
     let node = Node::start(&config, NodeOptions::default(), Ledger::new)?;
     for (stripe, torn) in node.torn_tails() {

@@ -7,6 +7,7 @@
 
 pub mod check;
 pub mod commands;
+pub mod doctor;
 pub mod exit;
 pub mod host;
 pub mod item;
