@@ -9,8 +9,5 @@ use corelane::cli::Cli;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match Cli::from_arguments() {
-        Ok(cli) => cli.execute(),
-        Err(code) => code,
-    }
+    Cli::run()
 }

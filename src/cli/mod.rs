@@ -1,7 +1,8 @@
 //! The command line: one file per subcommand.
 //!
 //! Owns: arguments, progress, results on standard output, errors on standard error, exit codes
-//! (0 fine, 1 failed, 2 wrong usage). Never does: the work itself. Runs on: the main thread.
+//! (0 fine, 1 failed, 2 wrong usage; commands about the host have more, see [`tune::Exit`]). Never
+//! does: the work itself. Runs on: the main thread.
 
 pub mod config;
 pub mod doctor;
@@ -16,14 +17,14 @@ pub mod run;
 pub mod serve;
 mod settings;
 pub mod submit;
+pub mod tune;
 
+use std::ffi::OsStr;
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
-
-use crate::tuning::exit::Exit;
 
 /// A thread-per-core transaction engine with a durable log built in.
 #[derive(Debug, Parser)]
@@ -45,38 +46,40 @@ enum Command {
     Log(log::LogArgs),
     /// Say whether a configuration is valid and what it comes to; connects to nothing
     Config(config::ConfigArgs),
-    /// Probe this host, predict which figures an engine reaches on it, say what to mend first
-    Doctor(doctor::DoctorArgs),
+    /// Lay out the CPUs of this host, check and change what keeps it from being fast
+    Tune(tune::TuneArgs),
     /// Measure how long and how often CPUs are taken away from work that spins on them
     Jitter(jitter::JitterArgs),
+    /// Probe this host, predict which figures an engine reaches on it, say what to mend first
+    Doctor(doctor::DoctorArgs),
 }
 
-/// Commands about the host, whose exit codes are those of [`Exit`]: 2 says something else there.
-const HOST_COMMANDS: [&str; 3] = ["doctor", "jitter", "tune"];
+/// Commands about the host: called wrongly, they end with [`tune::Exit::Usage`].
+const HOST_COMMANDS: &[&str] = &["tune", "jitter", "doctor"];
 
 impl Cli {
-    /// From the program's arguments. Help and the version are printed here.
-    ///
-    /// # Errors
-    /// The exit code, where there is nothing more to do: 0 after help, [`outcome::USAGE`] or
-    /// [`Exit::Usage`] after wrong usage, which was told on standard error.
-    pub fn from_arguments() -> Result<Cli, ExitCode> {
-        Cli::try_parse().map_err(|error| {
-            // Nobody can be told where the terminal is gone.
-            let _ = error.print();
-            let command = std::env::args().nth(1).unwrap_or_default();
-            if !error.use_stderr() {
-                ExitCode::SUCCESS
-            } else if HOST_COMMANDS.contains(&command.as_str()) {
-                Exit::Usage.into()
-            } else {
-                ExitCode::from(outcome::USAGE)
+    /// Reads the arguments of this process and does what they ask for; says how it went.
+    pub fn run() -> ExitCode {
+        match Cli::try_parse() {
+            Ok(cli) => cli.execute(),
+            Err(error) => {
+                // What is asked for (help, version) goes to standard output, a complaint to standard
+                // error; neither can be said if that is closed.
+                let _ = error.print();
+                let command = std::env::args_os().nth(1);
+                let is_named = |name: &&str| command.as_deref() == Some(OsStr::new(name));
+                if error.exit_code() == 0 {
+                    ExitCode::SUCCESS
+                } else if HOST_COMMANDS.iter().any(is_named) {
+                    tune::Exit::Usage.into()
+                } else {
+                    ExitCode::from(outcome::USAGE)
+                }
             }
-        })
+        }
     }
 
-    /// Does what was asked for; says how it went.
-    pub fn execute(self) -> ExitCode {
+    fn execute(self) -> ExitCode {
         start_tracing();
         match self.command {
             Command::Run(args) => run::run(args),
@@ -84,8 +87,9 @@ impl Cli {
             Command::Submit(args) => submit::submit(args),
             Command::Log(args) => log::log(&args),
             Command::Config(args) => config::config(&args),
-            Command::Doctor(args) => doctor::doctor(&args),
+            Command::Tune(args) => tune::tune(&args),
             Command::Jitter(args) => jitter::jitter(&args),
+            Command::Doctor(args) => doctor::doctor(&args),
         }
     }
 }

@@ -159,9 +159,26 @@ pub fn check_knobs(host: &Host<'_>, selection: &Selection, catalogue: &[Knob]) -
     for knob in catalogue.iter().filter(|knob| selection.takes(knob, host)) {
         items.extend((knob.probe)(host));
     }
+    for item in &mut items {
+        leave_out_unmanageable(item, host);
+    }
     // Stable, so that what one knob says stays in the order in which it says it.
     items.sort_by_key(|item| item.id);
     Report { items }
+}
+
+/// Takes out what the kernel has refused in this boot because it keeps the value to itself, which
+/// nothing but trying tells. An item of which nothing else is left is unmanageable, not unmet.
+fn leave_out_unmanageable(item: &mut Item, host: &Host<'_>) {
+    let count = item.actions.len();
+    item.actions
+        .retain(|action| !host.unmanageable.contains(&action.place()));
+    let left_out = count - item.actions.len();
+    if left_out > 0 && item.actions.is_empty() {
+        item.status = Status::Unmanageable;
+        let hint = "the kernel refused to have it changed, and places it itself";
+        item.hint = Some(hint.to_owned());
+    }
 }
 
 impl Report {

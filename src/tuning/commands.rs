@@ -1,6 +1,28 @@
 //! Programs of the host that are run because no file does the same: `ethtool`, `systemctl`.
 //!
-//! Owns: starting them and waiting, for a time. Never does: reading what they say.
+//! Owns: starting them and waiting, for a time; ending one that takes longer. Never does: reading what
+//! they say; ending what it did not start; running a program of this machine for a host that lies in a
+//! folder. Runs on: the main thread of a command.
+
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+/// Where programs lie in a host's file system (environ(7), as `sudo` and `systemd` set it).
+const FOLDERS: [&str; 6] = [
+    "usr/local/sbin",
+    "usr/local/bin",
+    "usr/sbin",
+    "usr/bin",
+    "sbin",
+    "bin",
+];
 
 /// How a program ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,4 +73,195 @@ pub trait Commands {
     /// # Errors
     /// It is not installed, cannot be started, or takes too long.
     fn run(&self, program: &str, arguments: &[&str]) -> Result<Ran, CommandError>;
+}
+
+/// Runs the programs of a host: those of this machine, or for a host that lies in a folder only those
+/// that lie in it too.
+#[derive(Clone, Debug)]
+pub struct HostCommands {
+    root: PathBuf,
+    timeout: Duration,
+}
+
+impl HostCommands {
+    /// The programs of the host whose `/` is `root`. Each may take `timeout`.
+    pub fn new(root: impl Into<PathBuf>, timeout: Duration) -> HostCommands {
+        HostCommands {
+            root: root.into(),
+            timeout,
+        }
+    }
+
+    /// A program ready to be started.
+    fn command(&self, program: &str) -> Result<Command, CommandError> {
+        let mut command = if self.root == Path::new("/") {
+            Command::new(program)
+        } else {
+            let folders = FOLDERS.map(|folder| self.root.join(folder));
+            let mut files = folders.iter().map(|folder| folder.join(program));
+            let file = files.find(|file| file.is_file());
+            let mut command = Command::new(file.ok_or_else(|| missing(program))?);
+            // What it starts in turn is of that host as well.
+            let path = folders.map(|folder| folder.into_os_string());
+            command.env("PATH", path.join(":".as_ref()));
+            command.env("TUNING_ROOT", &self.root);
+            command
+        };
+        // Words of programs are compared, and numbers read.
+        command.env("LC_ALL", "C").stdin(Stdio::null());
+        Ok(command)
+    }
+
+    fn run_to_end(&self, program: &str, arguments: &[&str]) -> io::Result<Result<Ran, ()>> {
+        // Into memory, not pipes: they cannot fill up, and a process that the program leaves behind
+        // cannot keep them open.
+        let (mut output, mut errors) = (memory("output")?, memory("errors")?);
+        let mut command = match self.command(program) {
+            Ok(command) => command,
+            Err(_) => return Err(io::ErrorKind::NotFound.into()),
+        };
+        command
+            .args(arguments)
+            .stdout(output.try_clone()?)
+            .stderr(errors.try_clone()?);
+        let mut child = command.spawn()?;
+        let Some(status) = wait(&mut child, self.timeout)? else {
+            return Ok(Err(()));
+        };
+        Ok(Ok(Ran {
+            code: status.code(),
+            output: text(&mut output)?,
+            errors: text(&mut errors)?,
+        }))
+    }
+}
+
+impl Commands for HostCommands {
+    fn run(&self, program: &str, arguments: &[&str]) -> Result<Ran, CommandError> {
+        match self.run_to_end(program, arguments) {
+            Ok(Ok(ran)) => Ok(ran),
+            Ok(Err(())) => Err(CommandError::TooSlow {
+                program: program.to_owned(),
+                seconds: self.timeout.as_secs(),
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(missing(program)),
+            Err(error) => Err(CommandError::Failed {
+                program: program.to_owned(),
+                reason: error.to_string(),
+            }),
+        }
+    }
+}
+
+fn missing(program: &str) -> CommandError {
+    CommandError::Missing(program.to_owned())
+}
+
+fn memory(name: &str) -> io::Result<File> {
+    Ok(File::from(memfd_create(name, MemfdFlags::CLOEXEC)?))
+}
+
+fn text(file: &mut File) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Waits until a child has ended; ends it after `timeout`, and then there is no status.
+fn wait(child: &mut Child, timeout: Duration) -> io::Result<Option<ExitStatus>> {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let pid = pid.ok_or_else(|| io::Error::other("a process without a number"))?;
+    // The number cannot be given to another process before the child is waited for.
+    let ended = pidfd_open(pid, PidfdFlags::empty())?;
+    let deadline = Instant::now() + timeout;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            child.kill()?;
+            child.wait()?;
+            return Ok(None);
+        }
+        let left = Timespec::try_from(left).ok();
+        match poll(&mut [PollFd::new(&ended, PollFlags::IN)], left.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn host(timeout: Duration) -> HostCommands {
+        HostCommands::new("/", timeout)
+    }
+
+    #[test]
+    fn output_errors_and_exit_code_come_back() {
+        let ran = host(Duration::from_secs(60))
+            .run("sh", &["-c", "echo out; echo err >&2; exit 3"])
+            .unwrap();
+        assert_eq!(ran.code, Some(3));
+        assert_eq!(
+            (ran.output.as_str(), ran.errors.as_str()),
+            ("out\n", "err\n")
+        );
+        assert!(!ran.is_ok());
+    }
+
+    #[test]
+    fn output_larger_than_a_pipe_does_not_block() {
+        let ran = host(Duration::from_secs(60))
+            .run(
+                "sh",
+                &[
+                    "-c",
+                    "head -c 1000000 /dev/zero; head -c 1000000 /dev/zero >&2",
+                ],
+            )
+            .unwrap();
+        assert_eq!((ran.output.len(), ran.errors.len()), (1_000_000, 1_000_000));
+    }
+
+    #[test]
+    fn a_program_that_takes_too_long_is_ended() {
+        let error = host(Duration::from_millis(1))
+            .run("sleep", &["1000"])
+            .unwrap_err();
+        assert!(matches!(error, CommandError::TooSlow { .. }), "{error}");
+    }
+
+    #[test]
+    fn what_a_program_leaves_behind_is_not_waited_for() {
+        let ran = host(Duration::from_secs(60))
+            .run("sh", &["-c", "sleep 5 & echo started"])
+            .unwrap();
+        assert_eq!(ran.output, "started\n");
+    }
+
+    #[test]
+    fn a_host_in_a_folder_runs_only_what_lies_in_it() {
+        let root = tempfile::tempdir().unwrap();
+        let commands = HostCommands::new(root.path(), Duration::from_secs(60));
+        let error = commands.run("sh", &["-c", "exit 0"]).unwrap_err();
+        assert_eq!(error, CommandError::Missing("sh".to_owned()));
+        let stub = root.path().join("usr/sbin/ethtool");
+        fs::create_dir_all(stub.parent().unwrap()).unwrap();
+        fs::write(
+            &stub,
+            "#!/bin/sh\necho \"$TUNING_ROOT $*\"; command -v systemctl\n",
+        )
+        .unwrap();
+        fs::set_permissions(&stub, fs::Permissions::from_mode(0o755)).unwrap();
+        let ran = commands.run("ethtool", &["-l", "eth0"]).unwrap();
+        assert_eq!(ran.output, format!("{} -l eth0\n", root.path().display()));
+    }
 }

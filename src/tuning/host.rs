@@ -7,9 +7,11 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+use super::change::Reach;
 use super::commands::Commands;
 use super::profile::Profile;
-use crate::cpu::{Sys, SysError};
+use super::state::State;
+use crate::cpu::{Layout, Sys, SysError, Topology};
 
 /// A host.
 pub struct Host<'a> {
@@ -17,6 +19,10 @@ pub struct Host<'a> {
     pub sys: &'a dyn Sys,
     /// Its programs.
     pub commands: &'a dyn Commands,
+    /// Its CPUs, nodes and devices.
+    pub topology: Topology,
+    /// Who runs where; else why nobody is set apart.
+    pub layout: Result<Layout, String>,
     /// What is wanted of it.
     pub profile: Profile,
     /// Which host it is.
@@ -71,6 +77,20 @@ impl Host<'_> {
             Err(error) if error.is_missing() => Reading::Missing,
             Err(error) => Reading::Unreadable(error),
         }
+    }
+
+    /// What changes are made and looked at through.
+    pub fn reach(&self) -> Reach<'_> {
+        Reach {
+            sys: self.sys,
+            commands: self.commands,
+        }
+    }
+
+    /// Takes from the state what cannot be told from reading the host's files.
+    pub fn know(&mut self, state: &State) {
+        let known = state.unmanageable(&self.facts.boot_id);
+        self.unmanageable = known.map(str::to_owned).collect();
     }
 }
 

@@ -161,4 +161,30 @@ impl Action {
             Action::Affinity { tid, .. } => format!("/proc/{tid}"),
         }
     }
+    /// What is there before, in words or as a value; none where a file is not there yet.
+    pub fn before(&self) -> Option<&str> {
+        match self {
+            Action::Write { before, .. }
+            | Action::Run { before, .. }
+            | Action::Affinity { before, .. } => Some(before),
+            Action::DropIn { before, .. } => before.as_deref(),
+        }
+    }
+
+    /// What is to be there, in words or as a value.
+    pub fn after(&self) -> &str {
+        match self {
+            Action::Write { after, .. }
+            | Action::DropIn { after, .. }
+            | Action::Run { after, .. }
+            | Action::Affinity { after, .. } => after,
+        }
+    }
+    /// The program that is run, with its arguments; empty where none is.
+    pub fn command(&self) -> &[String] {
+        match self {
+            Action::Run { apply, .. } => apply,
+            Action::Write { .. } | Action::DropIn { .. } | Action::Affinity { .. } => &[],
+        }
+    }
 }

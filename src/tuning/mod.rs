@@ -5,15 +5,21 @@
 //! out CPUs (that is [`crate::cpu`], so that the engine uses the same layout); changing anything that
 //! it did not write down before. Runs on: the main thread of a command, never beside an engine.
 
+pub mod apply;
+pub mod change;
 pub mod check;
 pub mod commands;
+pub mod competitors;
 pub mod doctor;
 pub mod exit;
+pub mod guard;
 pub mod host;
 pub mod item;
 pub mod jitter;
 pub mod knobs;
+pub mod plan;
 pub mod profile;
+pub mod revert;
 pub mod running;
 pub mod state;
 pub mod value;

@@ -6,6 +6,7 @@
 //! An entry is written before its change is made (*intent*), so a crash between the two leaves nothing
 //! that cannot be undone. What was there before the first of several changes is never overwritten.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -13,7 +14,9 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
+use super::change;
 use super::item::Action;
+use super::plan::Step;
 use crate::cpu::{Sys, SysError};
 
 /// Where the state lies.
@@ -34,6 +37,10 @@ pub struct State {
     schema: u32,
     /// The profile that was applied last, by which a boot applies it again.
     pub profile: Option<String>,
+    /// The knobs that were changed, which a boot changes again.
+    pub knobs: BTreeSet<String>,
+    /// Whether one of the changes reset a network link, as it was allowed to.
+    pub link_reset: bool,
     /// The changes.
     pub entries: Vec<Entry>,
 }
@@ -56,6 +63,8 @@ pub struct Entry {
     pub first_before: Option<String>,
     /// What was found after a change that did not hold.
     pub left: Option<String>,
+    /// Whether it counts, and taking it back counts, only after a boot.
+    pub reboot: bool,
     /// The boot in which it was changed.
     pub boot_id: String,
     /// When, in seconds since 1970.
@@ -151,6 +160,8 @@ impl Default for State {
         State {
             schema: SCHEMA,
             profile: None,
+            knobs: BTreeSet::new(),
+            link_reset: false,
             entries: Vec::new(),
         }
     }
@@ -212,7 +223,7 @@ impl State {
     /// # Errors
     /// It cannot be written.
     pub fn save(&self, sys: &dyn Sys) -> Result<(), SysError> {
-        if self.entries.is_empty() {
+        if self.is_empty() {
             return match sys.exists(STATE_PATH) {
                 true => sys.remove_file(STATE_PATH),
                 false => Ok(()),
@@ -222,20 +233,44 @@ impl State {
         sys.put_file(STATE_PATH, &format!("{text}\n"), 0o600)
     }
 
-    /// Notes that `action` of the knob `id` is about to be made. What was there before the first
-    /// change stays, unless a boot has brought another value since.
-    pub fn intend(&mut self, id: &str, action: &Action, boot_id: &str, ts: u64) {
-        let mut entry = Entry::intent(id, action, boot_id, ts);
-        let known = self
-            .entries
-            .iter()
-            .position(|known| known.path == entry.path && known.kind() == entry.kind());
-        if let Some(at) = known {
+    /// Whether there is nothing to undo and nothing that a boot has to do again.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.knobs.is_empty()
+    }
+
+    /// Notes that a change is about to be made. What was there before the first change to the place
+    /// stays, unless a boot has brought another value since.
+    pub fn intend(&mut self, mut entry: Entry) {
+        self.knobs.insert(entry.id.clone());
+        if let Some(at) = self.entries.iter().position(|known| known.is_about(&entry)) {
             // To the end: changes are undone in reverse.
             let known = self.entries.remove(at);
             entry.follow(known);
         }
         self.entries.push(entry);
+    }
+
+    /// Notes what came of a change that was noted before.
+    pub fn settle(&mut self, intended: &Entry, outcome: Outcome, left: Option<String>) {
+        let entry = self
+            .entries
+            .iter_mut()
+            .find(|known| known.is_about(intended));
+        if let Some(entry) = entry {
+            entry.outcome = outcome;
+            entry.left = left;
+        }
+    }
+
+    /// Whether a file that holds `found` is as we left it.
+    pub fn wrote(&self, entry: &Entry, found: &str) -> bool {
+        let known = self.entries.iter().find(|known| known.is_about(entry));
+        known.is_some_and(|known| known.is_ours(found))
+    }
+
+    /// Forgets changes that a boot has undone. Their knobs stay known.
+    pub fn forget_void(&mut self, boot_id: &str) {
+        self.entries.retain(|entry| !entry.is_void(boot_id));
     }
 
     /// Files that refused a value in this boot because the kernel keeps it to itself.
@@ -248,8 +283,9 @@ impl State {
 }
 
 impl Entry {
-    fn intent(id: &str, action: &Action, boot_id: &str, ts: u64) -> Entry {
-        let (how, before, after) = match action.clone() {
+    /// A change that is about to be made.
+    pub fn intent(step: &Step, boot_id: &str, ts: u64) -> Entry {
+        let (how, before, after) = match step.action.clone() {
             Action::Write { before, after, .. } => (How::Write, Some(before), after),
             Action::DropIn {
                 before,
@@ -272,13 +308,14 @@ impl Entry {
             } => (How::Affinity { comm }, Some(before), after),
         };
         Entry {
-            id: id.to_owned(),
-            path: action.place(),
+            id: step.id.to_owned(),
+            path: step.action.place(),
             how,
             first_before: before.clone(),
             before,
             after,
             left: None,
+            reboot: step.reboot,
             boot_id: boot_id.to_owned(),
             ts,
             outcome: Outcome::Intent,
@@ -306,6 +343,23 @@ impl Entry {
             How::Run { .. } => false,
         };
         is_volatile && self.boot_id != boot_id
+    }
+
+    /// Whether what is found is what we left: what the latest change set or what came of it, or, where
+    /// it is not known that it was made, what was there before it.
+    pub fn is_ours(&self, found: &str) -> bool {
+        let is = |value: &Option<String>| {
+            let value = value.as_deref();
+            value.is_some_and(|value| change::holds(&self.path, &self.how, found, value))
+        };
+        change::holds(&self.path, &self.how, found, &self.after)
+            || is(&self.left)
+            || (self.outcome != Outcome::Applied && is(&self.before))
+    }
+
+    /// Whether both are about the same place.
+    fn is_about(&self, other: &Entry) -> bool {
+        self.path == other.path && self.kind() == other.kind()
     }
 
     fn kind(&self) -> &'static str {

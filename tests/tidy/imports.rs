@@ -63,7 +63,7 @@ const MODULES: &[(&str, May)] = &[
 /// Outside crates that belong to few modules, so that each can be replaced. `main` is the program.
 const OUTSIDE: &[(&str, &[&str])] = &[
     ("bincode", &["transaction"]),
-    ("clap", &["cli", "main"]),
+    ("clap", &["cli"]),
     ("comfy_table", &["cli"]),
     ("core_affinity", &["cpu"]),
     ("crossbeam", &["mesh", "log", "engine", "control"]),

@@ -1,0 +1,118 @@
+//! `corelane tune`: how the host is laid out, what about it is wrong, and how it is set right.
+//!
+//! Owns: options that all its subcommands share, exit codes. Never does: the work itself
+//! ([`crate::cpu`], [`crate::tuning`]). Runs on: the main thread.
+
+mod exit;
+mod layout;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use crate::cpu::HostSys;
+
+pub use exit::Exit;
+
+/// Where the environment says that the host's files are.
+const ROOT_VARIABLE: &str = "TUNING_ROOT";
+
+/// Arguments of `corelane tune`.
+#[derive(Debug, Args)]
+pub struct TuneArgs {
+    #[command(flatten)]
+    global: GlobalArgs,
+    #[command(subcommand)]
+    command: TuneCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum TuneCommand {
+    /// Split the host's CPUs between shards, housekeeping and I/O
+    Layout(layout::LayoutArgs),
+}
+
+/// Options of every subcommand of `corelane tune`.
+#[derive(Debug, Args)]
+pub struct GlobalArgs {
+    /// Layout to go by; without it, the one that 'tune layout --write' has left
+    #[arg(long, global = true, value_name = "FILE")]
+    pub layout: Option<String>,
+    /// Only these knobs, by id or group
+    #[arg(long, global = true, value_name = "ID,GROUP", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// All knobs but these, by id or group
+    #[arg(long, global = true, value_name = "ID,GROUP", value_delimiter = ',')]
+    pub skip: Vec<String>,
+    /// Where the host's files are [env: TUNING_ROOT] [default: /]
+    #[arg(long, global = true, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// Print the result as one JSON object
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print only what is not as it should be
+    #[arg(long, global = true)]
+    pub quiet: bool,
+    /// Seconds that each program that is run may take
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 10)]
+    pub timeout: u64,
+    /// What the host is for: metal, vm, laptop, or a file
+    #[arg(long, global = true, value_name = "NAME|FILE")]
+    pub profile: Option<String>,
+}
+
+/// Does what was asked for.
+pub fn tune(args: &TuneArgs) -> ExitCode {
+    let sys = match args.global.sys() {
+        Ok(sys) => sys,
+        Err(error) => return Exit::Usage.saying(error).into(),
+    };
+    match &args.command {
+        TuneCommand::Layout(layout) => layout::layout(layout, &args.global, &sys),
+    }
+    .into()
+}
+
+impl GlobalArgs {
+    /// The host's files.
+    ///
+    /// # Errors
+    /// The environment and the option name different places: changing one while the other is meant
+    /// must not happen.
+    fn sys(&self) -> Result<HostSys, String> {
+        root(self.root.clone(), std::env::var_os(ROOT_VARIABLE)).map(HostSys::new)
+    }
+}
+
+fn root(option: Option<PathBuf>, variable: Option<OsString>) -> Result<PathBuf, String> {
+    let variable = variable.filter(|root| !root.is_empty()).map(PathBuf::from);
+    match (option, variable) {
+        (Some(option), Some(variable)) if option != variable => Err(format!(
+            "--root is {}, {ROOT_VARIABLE} is {}; allowed: one of the two, or the same",
+            option.display(),
+            variable.display()
+        )),
+        (Some(root), _) | (None, Some(root)) => Ok(root),
+        (None, None) => Ok(PathBuf::from("/")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_roots_are_an_error() {
+        let path = |text: &str| Some(PathBuf::from(text));
+        let variable = |text: &str| Some(OsString::from(text));
+        assert_eq!(root(None, None), Ok(PathBuf::from("/")));
+        assert_eq!(root(path("/a"), None), Ok(PathBuf::from("/a")));
+        assert_eq!(root(None, variable("/b")), Ok(PathBuf::from("/b")));
+        assert_eq!(root(None, variable("")), Ok(PathBuf::from("/")));
+        assert_eq!(root(path("/a"), variable("/a")), Ok(PathBuf::from("/a")));
+        let error = root(path("/"), variable("/b")).unwrap_err();
+        assert!(error.contains("TUNING_ROOT is /b"), "{error}");
+    }
+}
