@@ -66,16 +66,18 @@ pub fn wake(waker: CpuId, sleeper: CpuId, budget: Duration) -> Option<Latency> {
                 }
             }
         });
-        let waking = scope.spawn(|| {
+        let sleeper = sleeping.thread().clone();
+        let woken_at = &woken_at;
+        let waking = scope.spawn(move || {
             let pinned = pin_to(waker).ok();
             let start = Instant::now();
-            while pinned.is_some() && !sleeping.is_finished() && start.elapsed() < budget {
+            while pinned.is_some() && start.elapsed() < budget {
                 woken_at.store(clock::monotonic().0.max(1), Ordering::Release);
-                sleeping.thread().unpark();
+                sleeper.unpark();
                 std::thread::sleep(REST);
             }
             woken_at.store(ENDED, Ordering::Release);
-            sleeping.thread().unpark();
+            sleeper.unpark();
             pinned
         });
         waking.join().expect("waking has nothing that panics")?;

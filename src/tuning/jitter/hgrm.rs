@@ -70,7 +70,12 @@ mod tests {
         assert!(rows.iter().rev().skip(1).all(|row| row.len() == 4));
         assert!(rows.is_sorted_by(|a, b| a[0] <= b[0] && a[1] <= b[1] && a[2] <= b[2]));
         let last = rows.last().unwrap();
-        assert_eq!((last[0], last[1], last[2]), (1000.0, 1.0, 1000.0));
+        assert_eq!((last[1], last[2]), (1.0, 1000.0));
+        assert!(
+            (last[0] / 1000.0 - 1.0).abs() < 0.001,
+            "three digits: {}",
+            last[0]
+        );
         assert!(
             table.ends_with("SubBuckets     =         2048]\n"),
             "{table}"

@@ -7,6 +7,9 @@
 //! That needs no patch for coordinated omission: a gap of 10 ms counts with all moments that fall
 //! into it, although it was seen once.
 
+/// Nanoseconds that a computed wait may lie above the true one.
+const ROUNDING: f64 = 1e-3;
+
 /// A quantile of the wait, in nanoseconds: the smallest `x` with `P(W > x) <= 1 - quantile`. 0 where
 /// that much of the span lies in no gap at all.
 ///
@@ -23,8 +26,8 @@ pub fn wait_ns(gaps: &[(u64, u64)], span_ns: u64, quantile: f64) -> u64 {
         // Between this length and the next, the sum falls by `count` for each nanosecond of x.
         if sum - count * shorter as f64 > allowed {
             let wait = (sum - allowed) / count;
-            // Summing may round below what the loop before has settled.
-            return (wait.ceil().max(shorter as f64) as u64).min(*length);
+            // The quantile has no exact binary form: what is whole but for that is whole.
+            return ((wait - ROUNDING).ceil().max(shorter as f64) as u64).min(*length);
         }
     }
     0
