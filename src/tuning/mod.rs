@@ -6,6 +6,7 @@
 //! it did not write down before. Runs on: the main thread of a command, never beside an engine.
 
 pub mod apply;
+pub mod capture;
 pub mod change;
 pub mod check;
 pub mod commands;
@@ -19,7 +20,10 @@ pub mod jitter;
 pub mod knobs;
 pub mod plan;
 pub mod profile;
+pub mod render;
 pub mod revert;
 pub mod running;
+pub mod script;
 pub mod state;
 pub mod value;
+pub mod verify;

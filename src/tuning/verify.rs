@@ -71,9 +71,9 @@ impl VerifyError {
     /// Whether it was refused before anything was done.
     pub fn is_refusal(&self) -> bool {
         match self {
-            VerifyError::NoLayout(_)
-            | VerifyError::EngineRuns(_)
-            | VerifyError::OtherRoot(_) => true,
+            VerifyError::NoLayout(_) | VerifyError::EngineRuns(_) | VerifyError::OtherRoot(_) => {
+                true
+            }
             VerifyError::Jitter(_) | VerifyError::Counters(_) => false,
         }
     }
@@ -89,10 +89,13 @@ pub fn verify(
     mode: Mode,
     span: Duration,
 ) -> Result<VerifyReport, VerifyError> {
-    let layout = host.layout.as_ref().map_err(|why| VerifyError::NoLayout(why.clone()))?;
     if mode == Mode::Quiet {
         refuse(host)?;
     }
+    let layout = host
+        .layout
+        .as_ref()
+        .map_err(|why| VerifyError::NoLayout(why.clone()))?;
     let unmet = unmet(host, selection);
     let cpus = match mode {
         Mode::Quiet => quiet(host, layout, span)?,
@@ -145,7 +148,9 @@ fn is_met(status: Status) -> bool {
 /// Whether a CPU has a tick.
 fn ticks(host: &Host<'_>) -> impl Fn(CpuId) -> Tick {
     let without = host.sys.read(NOHZ).ok();
-    let without = without.and_then(|list| CpuSet::parse_list(&list).ok()).unwrap_or_default();
+    let without = without
+        .and_then(|list| CpuSet::parse_list(&list).ok())
+        .unwrap_or_default();
     move |cpu| {
         if without.contains(cpu) {
             Tick::Stopped

@@ -3,8 +3,8 @@
 //! Owns: options that all its subcommands share, exit codes. Never does: the work itself
 //! ([`crate::cpu`], [`crate::tuning`]). Runs on: the main thread.
 
-mod exit;
 mod layout;
+mod verify;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use clap::{Args, Subcommand};
 
 use crate::cpu::HostSys;
 
-pub use exit::Exit;
+pub use crate::tuning::exit::Exit;
 
 /// Where the environment says that the host's files are.
 const ROOT_VARIABLE: &str = "TUNING_ROOT";
@@ -32,6 +32,8 @@ pub struct TuneArgs {
 enum TuneCommand {
     /// Split the host's CPUs between shards, housekeeping and I/O
     Layout(layout::LayoutArgs),
+    /// Prove by measuring that what was changed works
+    Verify(verify::VerifyArgs),
 }
 
 /// Options of every subcommand of `corelane tune`.
@@ -71,6 +73,7 @@ pub fn tune(args: &TuneArgs) -> ExitCode {
     };
     match &args.command {
         TuneCommand::Layout(layout) => layout::layout(layout, &args.global, &sys),
+        TuneCommand::Verify(verify) => verify::verify(verify, &args.global, &sys),
     }
     .into()
 }

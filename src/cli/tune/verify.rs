@@ -7,13 +7,18 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::host::WithHost;
 use super::{Exit, GlobalArgs};
 use crate::cli::jitter::print;
-use crate::cpu::HostSys;
-use crate::tuning::verify::{Mode, verify};
+use crate::cpu::{HostSys, Sys as _};
+use crate::tuning::check::{Selection, ids};
+use crate::tuning::commands::HostCommands;
+use crate::tuning::host::{Host, HostError};
+use crate::tuning::knobs::KNOBS;
+use crate::tuning::profile::Profile;
+use crate::tuning::state::State;
+use crate::tuning::verify::{Mode, verify as prove};
 
-/// An hour, for signing a host off.
+/// A day.
 const SECONDS_MAX: u64 = 86_400;
 
 /// Arguments of `corelane tune verify`.
@@ -29,10 +34,10 @@ pub struct VerifyArgs {
 
 /// Parses `90`, `90s`, `5m`, `1h`.
 fn duration(text: &str) -> Result<Duration, String> {
-    let (number, unit) = match text.char_indices().next_back() {
-        Some((at, 's')) => (&text[..at], 1),
-        Some((at, 'm')) => (&text[..at], 60),
-        Some((at, 'h')) => (&text[..at], 3600),
+    let (number, unit) = match text.as_bytes().last() {
+        Some(b's') => (&text[..text.len() - 1], 1),
+        Some(b'm') => (&text[..text.len() - 1], 60),
+        Some(b'h') => (&text[..text.len() - 1], 3600),
         _ => (text, 1),
     };
     let seconds = number.parse::<u64>().ok().and_then(|n| n.checked_mul(unit));
@@ -40,4 +45,66 @@ fn duration(text: &str) -> Result<Duration, String> {
         .filter(|seconds| (1..=SECONDS_MAX).contains(seconds))
         .map(Duration::from_secs)
         .ok_or_else(|| "allowed: 1s to 24h".to_owned())
+}
+
+/// Measures and judges.
+pub fn verify(args: &VerifyArgs, global: &GlobalArgs, sys: &HostSys) -> Exit {
+    let selection = match Selection::parse(&global.only, &global.skip, KNOBS) {
+        Ok(selection) => selection,
+        Err(error) => return Exit::Usage.saying(error),
+    };
+    let profile = match Profile::find(global.profile.as_deref(), sys, &ids(KNOBS)) {
+        Ok(profile) => profile,
+        Err(error) => return Exit::Usage.saying(error),
+    };
+    let commands = HostCommands::new(sys.root(), Duration::from_secs(global.timeout));
+    let mut host = match Host::find(sys, &commands, profile, global.layout.as_deref()) {
+        Ok(host) => host,
+        Err(error @ HostError::Topology(_)) => return Exit::Error.saying(error),
+        Err(error @ HostError::Layout(_)) => return Exit::Refused.saying(error),
+    };
+    host.know(&State::peek(sys));
+    let mode = if args.live { Mode::Live } else { Mode::Quiet };
+    match prove(&host, &selection, mode, args.duration) {
+        Ok(report) => {
+            if print(&report, global.json) == ExitCode::SUCCESS {
+                report.exit()
+            } else {
+                Exit::Error
+            }
+        }
+        Err(error) if error.is_refusal() => Exit::Refused.saying(error),
+        Err(error) => Exit::Error.saying(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_a_unit_and_bounds() {
+        for (text, seconds) in [
+            ("90", 90),
+            ("90s", 90),
+            ("5m", 300),
+            ("1h", 3600),
+            ("24h", 86_400),
+        ] {
+            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in [
+            "",
+            "0",
+            "s",
+            "25h",
+            "-1",
+            "1.5s",
+            "1d",
+            "é",
+            "99999999999999999999h",
+        ] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
 }

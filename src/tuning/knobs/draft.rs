@@ -200,6 +200,10 @@ impl<'a, 'h> Draft<'a, 'h> {
         if self.item.status == Status::NotApplicable && self.item.current.is_empty() {
             "absent".clone_into(&mut self.item.current);
         }
+        let is_unexplained = self.item.hint.is_none() && self.item.error.is_none();
+        if self.item.status == Status::NotApplicable && is_unexplained {
+            self.hint("neither this kernel nor the hardware has it");
+        }
         if self.item.want.is_empty() {
             "-".clone_into(&mut self.item.want);
         }

@@ -87,7 +87,10 @@ pub fn violations(delta: &Delta, load: Load) -> Vec<Violation> {
     let seconds = load.seconds.max(f64::MIN_POSITIVE);
     let mut found = Vec::new();
     // A shard's own NVMe queue interrupts for its own I/O only, and the kernel places it.
-    for device in delta.devices().filter(|device| !device.what.contains("nvme")) {
+    for device in delta
+        .devices()
+        .filter(|device| !device.what.contains("nvme"))
+    {
         found.push(Violation {
             name: format!("irq {}", device.row),
             what: device.what.clone(),
@@ -142,11 +145,18 @@ pub fn violations(delta: &Delta, load: Load) -> Vec<Violation> {
 pub fn jitter_violations(figures: &Figures) -> Vec<Violation> {
     let us = |ns: u64| ns as f64 / 1000.0;
     let gates = [
-        ("wait p99.99", us(figures.wait_p9999_ns), us(WAIT_P9999_NS), "us"),
+        (
+            "wait p99.99",
+            us(figures.wait_p9999_ns),
+            us(WAIT_P9999_NS),
+            "us",
+        ),
         ("longest gap", us(figures.gap_max_ns), us(GAP_MAX_NS), "us"),
         ("lost", figures.lost_ppm, LOST_PPM, "ppm"),
     ];
-    let exceeded = gates.into_iter().filter(|(_, found, budget, _)| found > budget);
+    let exceeded = gates
+        .into_iter()
+        .filter(|(_, found, budget, _)| found > budget);
     exceeded
         .map(|(name, found, budget, unit)| Violation {
             name: name.to_owned(),
@@ -212,7 +222,11 @@ mod tests {
         ] {
             let delta = delta(&[(row, what, times)]);
             assert_eq!(names(&delta, minute(Tick::Runs)), [name]);
-            assert!(violations(&delta, minute(Tick::Runs))[0].to_string().contains(what));
+            assert!(
+                violations(&delta, minute(Tick::Runs))[0]
+                    .to_string()
+                    .contains(what)
+            );
         }
         let smi = Delta {
             smi: Some(2),

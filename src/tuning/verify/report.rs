@@ -209,8 +209,11 @@ impl fmt::Display for CpuProof {
         match &self.idle {
             Some(idle) => {
                 let seconds = idle.span_ns.max(1) as f64 / 1e9;
-                let waits =
-                    format!("{:.1} / {:.1}", us(idle.wait_p999_ns), us(idle.wait_p9999_ns));
+                let waits = format!(
+                    "{:.1} / {:.1}",
+                    us(idle.wait_p999_ns),
+                    us(idle.wait_p9999_ns)
+                );
                 write!(
                     f,
                     "  {:>11.1} {:>9.1} {:>9.0}  {waits:>20}",
@@ -272,8 +275,14 @@ mod tests {
 
     #[test]
     fn one_failing_cpu_or_must_is_enough_to_prove_nothing() {
-        assert_eq!(report(vec![], vec![proof(4, 0), proof(5, 0)]).exit(), Exit::Ok);
-        assert_eq!(report(vec![], vec![proof(4, 0), proof(5, 1)]).exit(), Exit::Must);
+        assert_eq!(
+            report(vec![], vec![proof(4, 0), proof(5, 0)]).exit(),
+            Exit::Ok
+        );
+        assert_eq!(
+            report(vec![], vec![proof(4, 0), proof(5, 1)]).exit(),
+            Exit::Must
+        );
         let unmet = Unmet {
             id: "mm.thp",
             status: Status::Drift,
@@ -286,8 +295,14 @@ mod tests {
     #[test]
     fn the_table_names_the_violator_and_the_worst_cpu() {
         let text = report(vec![], vec![proof(4, 0), proof(5, 1), proof(6, 2)]).to_string();
-        assert!(text.contains("54000  60000      0      0      0  PASS"), "{text}");
-        assert!(text.contains("FAIL irq 88 mlx5_comp9 (900.0 per s, budget 0.0)"), "{text}");
+        assert!(
+            text.contains("54000  60000      0      0      0  PASS"),
+            "{text}"
+        );
+        assert!(
+            text.contains("FAIL irq 88 mlx5_comp9 (900.0 per s, budget 0.0)"),
+            "{text}"
+        );
         assert!(text.ends_with("1/3 shards proven · worst cpu6"), "{text}");
     }
 
@@ -299,7 +314,11 @@ mod tests {
             ratio,
         };
         assert!(stressed(WAIT_P9999_NS, Some(99.0)).violation().is_none());
-        assert!(stressed(WAIT_P9999_NS + 1, Some(STRESSED_RATIO)).violation().is_none());
+        assert!(
+            stressed(WAIT_P9999_NS + 1, Some(STRESSED_RATIO))
+                .violation()
+                .is_none()
+        );
         let found = stressed(WAIT_P9999_NS + 1, Some(2.1)).violation().unwrap();
         assert!(found.to_string().starts_with("stress irq"), "{found}");
         assert!(stressed(WAIT_P9999_NS + 1, None).violation().is_some());
