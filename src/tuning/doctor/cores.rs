@@ -27,7 +27,7 @@ const REST: Duration = Duration::from_micros(300);
 const WAKE_NS_MAX: u64 = 1_000_000_000;
 
 /// Millions of steps a second of a chain of dependent integer operations: each a multiplication, a
-/// rotation and an addition, five cycles on today's CPUs. It follows the clock rate of a core and
+/// rotation and an exclusive or, five cycles on today's CPUs. It follows the clock rate of a core and
 /// hardly depends on compiler or memory.
 pub fn speed() -> f64 {
     let once = || {

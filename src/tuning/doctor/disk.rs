@@ -153,7 +153,8 @@ pub fn measure(directory: &Path, budget: Duration) -> Result<DiskFigures, DiskEr
 fn classify(directory: &Path, what: &'static str, source: io::Error) -> DiskError {
     let path = directory.display().to_string();
     match source.raw_os_error().map(Errno::from_raw_os_error) {
-        Some(Errno::NOENT) => DiskError::Missing(path),
+        // /proc and the like are there and take no files.
+        Some(Errno::NOENT) if !directory.exists() => DiskError::Missing(path),
         Some(Errno::NOTDIR) => DiskError::NotADirectory(path),
         Some(Errno::ROFS) => DiskError::ReadOnly(path),
         Some(Errno::ACCESS | Errno::PERM) => DiskError::Denied(path),

@@ -81,7 +81,7 @@ pub fn measured(facts: &HostFacts, disk: &DiskFigures) -> Vec<Finding> {
         findings.push(Finding {
             id: "host.engine",
             level: Level::Note,
-            term: None,
+            term: Some(Term::Jitter),
             what: format!("{engine} was running: figures are worse than on an idle host"),
             fix: "stop it and measure again".into(),
         });

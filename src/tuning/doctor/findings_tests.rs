@@ -87,7 +87,7 @@ fn each_fault_is_found_alone() {
         ),
         (
             "cpu.governor",
-            with(|f| drop(f.governors.insert("powersave".into()))),
+            with(|f| f.governors = BTreeSet::from(["powersave".into()])),
         ),
         ("mm.thp", with(|f| f.huge_pages = Some("always".into()))),
         ("cpu.isolate", with(|f| f.isolated = cpus("5-7"))),

@@ -66,8 +66,9 @@ pub fn diagnose(
         speed: cores::speed(),
         cores: shards,
     };
-    let mut findings = findings::cheap(&facts);
-    findings.extend(findings::measured(&facts, &disk));
+    // What disturbed the measurement comes first among its like: it may be the cause of the rest.
+    let mut findings = findings::measured(&facts, &disk);
+    findings.extend(findings::cheap(&facts));
     findings.sort_by_key(|finding| finding.level);
     let targets = predict::predict(&measures);
     Ok(DoctorReport::new(

@@ -24,7 +24,7 @@ pub const HOPS_NS: f64 = 2.0 * 661.0;
 pub const RECORDS_PER_CORE: f64 = 9.1e6;
 
 /// [`super::cores::speed`] of the machine that [`RECORDS_PER_CORE`] was measured on.
-pub const REFERENCE_SPEED: f64 = 738.0;
+pub const REFERENCE_SPEED: f64 = 739.0;
 
 /// What a stripe makes of the bandwidth of bare writes: 1.72 and 3.26 GB/s
 /// (`benches/log_append/main.rs`, throughput, records of 10 KB).

@@ -14,7 +14,7 @@ use std::time::Duration;
 use rustix::thread::{MembarrierCommand, membarrier};
 use serde::{Deserialize, Serialize};
 
-use super::pages::Page;
+use super::pages::shootdown;
 use super::pin::pin_to;
 use crate::ids::CpuId;
 
@@ -119,9 +119,8 @@ impl Drop for Noise {
 fn run(stress: Stress, goes_on: &dyn Fn() -> bool) -> io::Result<()> {
     match stress {
         Stress::Tlb => {
-            let mut page = Page::map()?;
             while goes_on() {
-                page.touch_and_drop()?;
+                shootdown()?;
             }
         }
         Stress::Membarrier => {

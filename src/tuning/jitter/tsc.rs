@@ -120,8 +120,8 @@ impl Tsc {
     /// Nanoseconds that `ticks` take.
     #[inline]
     pub fn ns(&self, ticks: u64) -> u64 {
-        // Rounded down; a cast of a float saturates.
-        (ticks as f64 * 1e9 / self.hz) as u64
+        // A cast of a float saturates.
+        (ticks as f64 * 1e9 / self.hz).round() as u64
     }
 
     /// Ticks that `ns` nanoseconds take.
