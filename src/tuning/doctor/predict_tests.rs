@@ -138,7 +138,7 @@ fn rates_are_the_less_of_cores_and_disk() {
     assert!((target.predicted - 0.4e9 * STRIPE_SHARE / RECORD_BYTES).abs() < 1.0);
     let slow_cores = Measures {
         speed: REFERENCE_SPEED / 4.0,
-        bytes_per_s: 30e9,
+        bytes_per_s: 60e9,
         cores: 64,
         ..reference()
     };

@@ -159,7 +159,9 @@ pub fn measure(tsc: Tsc, cpus: &[CpuId], span: Duration) -> Result<Measured, Met
         // A thread that has ended already says why when it is joined.
         let _ = meter.ready.recv();
     }
-    let memory = match mlockall(MlockAllFlags::CURRENT) {
+    // What the meters touch is there already; the allocator's reserves, a gigabyte and more, are not to
+    // be brought for this.
+    let memory = match mlockall(MlockAllFlags::CURRENT | MlockAllFlags::ONFAULT) {
         Ok(()) => MemoryLock::Locked,
         Err(error) => MemoryLock::Refused(format!("mlockall: {}", io::Error::from(error))),
     };
