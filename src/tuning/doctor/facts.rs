@@ -12,7 +12,6 @@ use super::place::{Place, chosen};
 use super::ring::Ring;
 use crate::cpu::{CpuSet, Layout, Sys, allowed_cpus};
 use crate::tuning::jitter::report::{Standing, standing};
-use crate::tuning::running::engines;
 
 const CLOCK: &str = "/sys/devices/system/clocksource/clocksource0";
 const POLICIES: &str = "/sys/devices/system/cpu/cpufreq";
@@ -59,7 +58,8 @@ pub struct HostFacts {
     pub ring: Ring,
     /// Memory nodes of the host, with their CPUs.
     pub nodes: Vec<(u32, CpuSet)>,
-    /// Engines that run.
+    /// Engines that run; not part of what [`HostFacts::read`] reads, since it takes a look at every
+    /// thread of the host.
     pub engines: Vec<String>,
     /// Where the data directory lies; why that is not known.
     pub place: Result<Place, String>,
@@ -92,7 +92,7 @@ impl HostFacts {
             },
             ring: Ring::probe(sys),
             nodes: nodes(sys),
-            engines: engines(sys).iter().map(ToString::to_string).collect(),
+            engines: Vec::new(),
             place: Place::of(sys, directory).map_err(|error| error.to_string()),
         }
     }

@@ -28,6 +28,7 @@ use crate::cpu::{CpuSet, Sys};
 use super::jitter::meter::lengths;
 use super::jitter::wait::wait_ns;
 use super::jitter::{self, JitterOptions};
+use super::running::engines;
 use disk::DiskError;
 use facts::HostFacts;
 use findings::{Finding, Level};
@@ -48,7 +49,8 @@ pub fn diagnose(
     directory: &Path,
     budget: Duration,
 ) -> Result<DoctorReport, DiskError> {
-    let facts = HostFacts::read(sys, directory);
+    let mut facts = HostFacts::read(sys, directory);
+    facts.engines = engines(sys).iter().map(ToString::to_string).collect();
     let disk = disk::measure(directory, budget / 2)?;
     let jitter = jitter_part(sys, &facts, budget / 4);
     let cpus: Vec<_> = facts.cpus.iter().collect();

@@ -227,10 +227,10 @@ fn latencies(m: &Measures) -> Vec<Target> {
 
 fn latency(id: &'static str, what: &'static str, limit: f64, sum: &Sum, from: String) -> Target {
     let predicted = sum.total();
-    let verdict = match verdict(predicted, limit) {
-        Verdict::Reachable if !sum.is_complete => Verdict::AtRisk,
-        verdict => verdict,
-    };
+    let mut verdict = verdict(predicted, limit);
+    if verdict == Verdict::Reachable && !sum.is_complete {
+        verdict = Verdict::AtRisk;
+    }
     Target {
         id,
         what,
