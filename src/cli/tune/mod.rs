@@ -3,7 +3,12 @@
 //! Owns: options that all its subcommands share, exit codes. Never does: the work itself
 //! ([`crate::cpu`], [`crate::tuning`]). Runs on: the main thread.
 
+mod apply;
+mod check;
 mod layout;
+mod open;
+mod plan;
+mod revert;
 mod verify;
 
 use std::ffi::OsString;
@@ -34,6 +39,14 @@ enum TuneCommand {
     Layout(layout::LayoutArgs),
     /// Prove by measuring that what was changed works
     Verify(verify::VerifyArgs),
+    /// Say how the host stands; changes nothing
+    Check(check::CheckArgs),
+    /// Say what apply would do; changes nothing
+    Plan(plan::PlanArgs),
+    /// Change the host to what is wanted, and note what was there before
+    Apply(apply::ApplyArgs),
+    /// Take back what apply changed
+    Revert(revert::RevertArgs),
 }
 
 /// Options of every subcommand of `corelane tune`.
@@ -74,8 +87,17 @@ pub fn tune(args: &TuneArgs) -> ExitCode {
     match &args.command {
         TuneCommand::Layout(layout) => layout::layout(layout, &args.global, &sys),
         TuneCommand::Verify(verify) => verify::verify(verify, &args.global, &sys),
+        TuneCommand::Check(check) => ended(check::run(check, &args.global, &sys)),
+        TuneCommand::Plan(plan) => ended(plan::run(plan, &args.global, &sys)),
+        TuneCommand::Apply(apply) => ended(apply::run(apply, &args.global, &sys)),
+        TuneCommand::Revert(revert) => ended(revert::run(revert, &args.global, &sys)),
     }
     .into()
+}
+
+/// Both are ends; an error is one that came before there was anything to print.
+fn ended(result: Result<Exit, Exit>) -> Exit {
+    result.unwrap_or_else(|exit| exit)
 }
 
 impl GlobalArgs {
