@@ -6,6 +6,7 @@
 //! it did not write down before. Runs on: the main thread of a command, never beside an engine.
 
 pub mod apply;
+pub mod audit;
 pub mod capture;
 pub mod change;
 pub mod check;

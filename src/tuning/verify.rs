@@ -9,11 +9,13 @@
 pub mod budget;
 pub mod report;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::cpu::{CpuSet, Layout, SysError};
 use crate::ids::CpuId;
 
+use super::audit::{Audit, threads};
 use super::check::{Selection, check};
 use super::host::Host;
 use super::item::{Group, Status};
@@ -24,7 +26,7 @@ use super::jitter::tsc::CPUINFO;
 use super::jitter::{self, JitterError, JitterOptions};
 use super::running::engines;
 use budget::{Load, Tick, Violation, violations};
-use report::{CpuProof, Stressed, Unmet, VerifyReport};
+use report::{CpuProof, Stray, Stressed, Unmet, VerifyReport};
 
 /// CPUs without the tick.
 const NOHZ: &str = "/sys/devices/system/cpu/nohz_full";
@@ -97,6 +99,7 @@ pub fn verify(
         .as_ref()
         .map_err(|why| VerifyError::NoLayout(why.clone()))?;
     let unmet = unmet(host, selection);
+    let strays = strays(host, layout);
     let cpus = match mode {
         Mode::Quiet => quiet(host, layout, span)?,
         Mode::Live => live(host, layout, span)?,
@@ -108,6 +111,7 @@ pub fn verify(
         standing(host.sys, &cpuinfo),
         span,
         unmet,
+        strays,
         cpus,
     ))
 }
@@ -135,6 +139,37 @@ fn unmet(host: &Host<'_>, selection: &Selection) -> Vec<Unmet> {
             want: item.want,
         })
         .collect()
+}
+
+/// L0: threads of running engines that may run where they should not.
+fn strays(host: &Host<'_>, layout: &Layout) -> Vec<Stray> {
+    let engines = engines(host.sys).into_iter();
+    // One that ends meanwhile has no threads.
+    let audits = engines
+        .filter_map(|engine| Audit::of(host.sys, engine.pid, Some(layout), &host.topology).ok());
+    let strays = audits.flat_map(|audit| {
+        let stray = |thread: &super::audit::AuditedThread| Stray {
+            pid: audit.pid,
+            tid: thread.facts.tid,
+            comm: thread.facts.comm.clone(),
+            wrong: thread.wrong.clone().unwrap_or_default(),
+        };
+        audit.strays().map(stray).collect::<Vec<_>>()
+    });
+    strays.collect()
+}
+
+/// How often the threads of engines that are pinned to one CPU were taken off it, by CPU.
+fn taken_off(host: &Host<'_>) -> BTreeMap<CpuId, u64> {
+    let mut times = BTreeMap::new();
+    for engine in engines(host.sys) {
+        for thread in threads(host.sys, engine.pid).unwrap_or_default() {
+            if let (1, Some(cpu)) = (thread.allowed.len(), thread.allowed.first()) {
+                *times.entry(cpu).or_default() += thread.nonvoluntary_switches;
+            }
+        }
+    }
+    times
 }
 
 /// What cannot be read or managed is not held against the host: the levels above show its effects.
@@ -219,16 +254,19 @@ fn stressed(idle: &CpuJitter, noisy: &[(Stress, JitterReport)]) -> Vec<Stressed>
 /// L1 beside an engine at work.
 fn live(host: &Host<'_>, layout: &Layout, span: Duration) -> Result<Vec<CpuProof>, VerifyError> {
     let cpus: Vec<CpuId> = layout.shard_cpus().iter().collect();
+    let switched_before = taken_off(host);
     let before = Counters::read(host.sys, &cpus)?;
     std::thread::sleep(span);
     let after = Counters::read(host.sys, &cpus)?;
+    let switched = taken_off(host);
     let tick = ticks(host);
     let proof = |cpu: CpuId| {
         let counters = after.since(&before, cpu);
+        let times = |at: &BTreeMap<CpuId, u64>| at.get(&cpu).copied().unwrap_or(0);
         let load = Load {
             seconds: span.as_secs_f64(),
             tick: tick(cpu),
-            nonvoluntary: 0,
+            nonvoluntary: times(&switched).saturating_sub(times(&switched_before)),
         };
         let found: Vec<Violation> = violations(&counters, load);
         CpuProof::live(cpu, counters, found)

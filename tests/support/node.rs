@@ -132,6 +132,11 @@ impl Node {
         self.wait()
     }
 
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("the node runs").id()
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         let child = self.child.as_ref().expect("the node runs");

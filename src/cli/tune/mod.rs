@@ -4,11 +4,13 @@
 //! ([`crate::cpu`], [`crate::tuning`]). Runs on: the main thread.
 
 mod apply;
+mod audit;
 mod check;
 mod layout;
 mod open;
 mod plan;
 mod revert;
+mod table;
 mod verify;
 
 use std::ffi::OsString;
@@ -47,6 +49,8 @@ enum TuneCommand {
     Apply(apply::ApplyArgs),
     /// Take back what apply changed
     Revert(revert::RevertArgs),
+    /// Name the threads of a running node that may run where they should not; changes nothing
+    Audit(audit::AuditArgs),
 }
 
 /// Options of every subcommand of `corelane tune`.
@@ -91,6 +95,7 @@ pub fn tune(args: &TuneArgs) -> ExitCode {
         TuneCommand::Plan(plan) => ended(plan::run(plan, &args.global, &sys)),
         TuneCommand::Apply(apply) => ended(apply::run(apply, &args.global, &sys)),
         TuneCommand::Revert(revert) => ended(revert::run(revert, &args.global, &sys)),
+        TuneCommand::Audit(audit) => audit::audit(audit, &args.global, &sys),
     }
     .into()
 }

@@ -9,13 +9,7 @@ use clap::Args;
 
 use super::{Exit, GlobalArgs};
 use crate::cli::jitter::print;
-use crate::cpu::{HostSys, Sys as _};
-use crate::tuning::check::{Selection, ids};
-use crate::tuning::commands::HostCommands;
-use crate::tuning::host::{Host, HostError};
-use crate::tuning::knobs::KNOBS;
-use crate::tuning::profile::Profile;
-use crate::tuning::state::State;
+use crate::cpu::HostSys;
 use crate::tuning::verify::{Mode, verify as prove};
 
 /// A day.
@@ -49,23 +43,16 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 /// Measures and judges.
 pub fn verify(args: &VerifyArgs, global: &GlobalArgs, sys: &HostSys) -> Exit {
-    let selection = match Selection::parse(&global.only, &global.skip, KNOBS) {
-        Ok(selection) => selection,
-        Err(error) => return Exit::Usage.saying(error),
+    let opened = match global.open(sys) {
+        Ok(opened) => opened,
+        Err(exit) => return exit,
     };
-    let profile = match Profile::find(global.profile.as_deref(), sys, &ids(KNOBS)) {
-        Ok(profile) => profile,
-        Err(error) => return Exit::Usage.saying(error),
-    };
-    let commands = HostCommands::new(sys.root(), Duration::from_secs(global.timeout));
-    let mut host = match Host::find(sys, &commands, profile, global.layout.as_deref()) {
+    let host = match opened.host() {
         Ok(host) => host,
-        Err(error @ HostError::Topology(_)) => return Exit::Error.saying(error),
-        Err(error @ HostError::Layout(_)) => return Exit::Refused.saying(error),
+        Err(exit) => return exit,
     };
-    host.know(&State::peek(sys));
     let mode = if args.live { Mode::Live } else { Mode::Quiet };
-    match prove(&host, &selection, mode, args.duration) {
+    match prove(&host, &opened.selection, mode, args.duration) {
         Ok(report) => {
             if print(&report, global.json) == ExitCode::SUCCESS {
                 report.exit()

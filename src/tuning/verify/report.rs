@@ -32,6 +32,19 @@ pub struct Unmet {
     pub want: String,
 }
 
+/// A thread of an engine that may run where it should not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Stray {
+    /// Its process.
+    pub pid: u32,
+    /// Its id.
+    pub tid: u32,
+    /// Its name.
+    pub comm: String,
+    /// What is wrong.
+    pub wrong: String,
+}
+
 /// A CPU's wait under noise beside its wait at rest.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Stressed {
@@ -77,6 +90,8 @@ pub struct VerifyReport {
     pub seconds: f64,
     /// Musts that are not met.
     pub unmet: Vec<Unmet>,
+    /// Threads that may run where they should not.
+    pub strays: Vec<Stray>,
     /// The shards' CPUs.
     pub cpus: Vec<CpuProof>,
     /// How many of them are proven.
@@ -141,6 +156,7 @@ impl VerifyReport {
         standing: Standing,
         span: Duration,
         unmet: Vec<Unmet>,
+        strays: Vec<Stray>,
         cpus: Vec<CpuProof>,
     ) -> VerifyReport {
         VerifyReport {
@@ -151,14 +167,16 @@ impl VerifyReport {
             standing,
             seconds: span.as_secs_f64(),
             unmet,
+            strays,
             proven: cpus.iter().filter(|cpu| cpu.proven).count(),
             cpus,
         }
     }
 
-    /// 0 where every must is met and every CPU proven, else 2.
+    /// 0 where every must is met, every thread in its place and every CPU proven, else 2.
     pub fn exit(&self) -> Exit {
-        if self.unmet.is_empty() && self.proven == self.cpus.len() {
+        let is_placed = self.unmet.is_empty() && self.strays.is_empty();
+        if is_placed && self.proven == self.cpus.len() {
             Exit::Ok
         } else {
             Exit::Must
@@ -177,6 +195,10 @@ impl fmt::Display for VerifyReport {
         for unmet in &self.unmet {
             let (id, current, want) = (unmet.id, &unmet.current, &unmet.want);
             writeln!(f, "{id}: is {current}, want {want}")?;
+        }
+        for stray in &self.strays {
+            let (pid, tid, comm, wrong) = (stray.pid, stray.tid, &stray.comm, &stray.wrong);
+            writeln!(f, "process {pid}, thread {tid} ({comm}): {wrong}")?;
         }
         writeln!(
             f,
@@ -270,7 +292,15 @@ mod tests {
 
     fn report(unmet: Vec<Unmet>, cpus: Vec<CpuProof>) -> VerifyReport {
         let span = Duration::from_secs(60);
-        VerifyReport::new(Facts::default(), None, Standing::Gating, span, unmet, cpus)
+        VerifyReport::new(
+            Facts::default(),
+            None,
+            Standing::Gating,
+            span,
+            unmet,
+            Vec::new(),
+            cpus,
+        )
     }
 
     #[test]
@@ -290,6 +320,15 @@ mod tests {
             want: "madvise".into(),
         };
         assert_eq!(report(vec![unmet], vec![proof(4, 0)]).exit(), Exit::Must);
+        let mut strayed = report(vec![], vec![proof(4, 0)]);
+        strayed.strays.push(Stray {
+            pid: 7,
+            tid: 9,
+            comm: "log-keeper".into(),
+            wrong: "may run on CPU 4".into(),
+        });
+        assert_eq!(strayed.exit(), Exit::Must);
+        assert!(strayed.to_string().contains("thread 9 (log-keeper)"));
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! Hosts that are not there: folders that stand for their `/`, small, with the files of the kernel
 //! that the layout and the knobs read.
 //!
-//! [`topology`] writes what the hardware is. Other files add what can be set, and a model of how the
-//! kernel answers.
+//! [`topology`] says what the hardware is, `write` makes files of it. Other files add what can be set,
+//! and a model of how the kernel answers.
 #![allow(dead_code)]
 
 pub mod hosts;
 pub mod kernel;
 pub mod programs;
 pub mod topology;
+mod write;
 
 use std::fs;
 use std::os::unix::fs::symlink;
