@@ -288,5 +288,4 @@ fn device(facts: &HostFacts) -> Option<&BlockDevice> {
 }
 
 #[cfg(test)]
-#[path = "findings_tests.rs"]
 mod tests;

@@ -158,22 +158,9 @@ fn latencies(m: &Measures) -> Vec<Target> {
     let (d50, d99) = (us(m.sync_p50_ns), us(m.sync_p99_ns));
     let part = |ns: Option<f64>| ns.map_or("unknown".to_owned(), |ns| format!("{:.1}", us(ns)));
     let (wait, wake) = (part(m.wait_p99_ns), part(m.wake_p99_ns));
-    let turn = Some(TURN_NS);
     let p50 = Sum::new(APPEND_P50 * m.sync_p50_ns);
     let p99 = Sum::new(APPEND_P99 * m.sync_p99_ns).and(Term::Jitter, m.wait_p99_ns);
-    let consume = || {
-        Sum::new(0.0)
-            .and(Term::Core, turn)
-            .and(Term::Wake, m.wake_p99_ns)
-            .and(Term::Jitter, m.wait_p99_ns)
-    };
     let consume_from = format!("10 (turn) + {wake} (wake p99) + {wait} (wait p99) us");
-    let whole = || {
-        Sum::new(2.0 * APPEND_P99 * m.sync_p99_ns)
-            .and(Term::Core, Some(TURN_NS + HOPS_NS))
-            .and(Term::Wake, m.wake_p99_ns)
-            .and(Term::Jitter, m.wait_p99_ns)
-    };
     let whole_from = format!(
         "2 x {APPEND_P99} x {d99:.0} (write + sync p99) + 11.3 (hops, turn) + {wake} (wake p99) + \
          {wait} (wait p99) us"
@@ -198,31 +185,47 @@ fn latencies(m: &Measures) -> Vec<Target> {
             "consume.p99",
             "consume, visible to handler, p99",
             5.0 * ms,
-            &consume(),
+            &consume(m),
             consume_from.clone(),
         ),
         latency(
             "consume.p99.aim",
             "the same, our aim",
             0.1 * ms,
-            &consume(),
+            &consume(m),
             consume_from,
         ),
         latency(
             "end-to-end.p99",
             "end to end, p99",
             10.0 * ms,
-            &whole(),
+            &whole(m),
             whole_from.clone(),
         ),
         latency(
             "end-to-end.p99.aim",
             "the same at 60 % load, our aim",
             2.0 * ms,
-            &whole(),
+            &whole(m),
             whole_from,
         ),
     ]
+}
+
+/// What is durable becomes visible in the owner's next cycle, for which a parked core has to wake.
+fn consume(m: &Measures) -> Sum {
+    Sum::new(0.0)
+        .and(Term::Core, Some(TURN_NS))
+        .and(Term::Wake, m.wake_p99_ns)
+        .and(Term::Jitter, m.wait_p99_ns)
+}
+
+/// A write that is under way, then its own; the hops between cores; then as for [`consume`].
+fn whole(m: &Measures) -> Sum {
+    Sum::new(2.0 * APPEND_P99 * m.sync_p99_ns)
+        .and(Term::Core, Some(TURN_NS + HOPS_NS))
+        .and(Term::Wake, m.wake_p99_ns)
+        .and(Term::Jitter, m.wait_p99_ns)
 }
 
 fn latency(id: &'static str, what: &'static str, limit: f64, sum: &Sum, from: String) -> Target {
@@ -327,5 +330,4 @@ fn more_is_better(
 }
 
 #[cfg(test)]
-#[path = "predict_tests.rs"]
 mod tests;
