@@ -27,7 +27,7 @@ fn interrupts(cpus: &[u16], device: impl Fn(u16) -> u64, timer: impl Fn(u16) -> 
 fn columns_are_the_cpus_that_are_online() {
     // 96 CPUs with a hole, as after taking some offline.
     let cpus: Vec<u16> = (0..4).chain(8..96).collect();
-    let before = Rows::parse(&interrupts(&cpus, |_| 5, |cpu| u64::from(cpu)));
+    let before = Rows::parse(&interrupts(&cpus, |_| 5, u64::from));
     let after = Rows::parse(&interrupts(
         &cpus,
         |cpu| if cpu == 95 { 9 } else { 5 },
