@@ -5,8 +5,10 @@
 //! does: the work itself. Runs on: the main thread.
 
 pub mod config;
+pub mod doctor;
 mod feed;
 pub mod input;
+pub mod jitter;
 pub mod log;
 pub mod outcome;
 pub mod progress;
@@ -46,6 +48,10 @@ enum Command {
     Config(config::ConfigArgs),
     /// Lay out the CPUs of this host, check and change what keeps it from being fast
     Tune(tune::TuneArgs),
+    /// Measure how long and how often CPUs are taken away from work that spins on them
+    Jitter(jitter::JitterArgs),
+    /// Probe this host, predict which figures an engine reaches on it, say what to mend first
+    Doctor(doctor::DoctorArgs),
 }
 
 /// Commands about the host: called wrongly, they end with [`tune::Exit::Usage`].
@@ -82,6 +88,8 @@ impl Cli {
             Command::Log(args) => log::log(&args),
             Command::Config(args) => config::config(&args),
             Command::Tune(args) => tune::tune(&args),
+            Command::Jitter(args) => jitter::jitter(&args),
+            Command::Doctor(args) => doctor::doctor(&args),
         }
     }
 }

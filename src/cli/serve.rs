@@ -82,6 +82,7 @@ pub fn serve(args: ServeArgs) -> ExitCode {
 
 fn execute(args: &ServeArgs) -> Result<(), Box<dyn Error>> {
     let config = args.config()?;
+    super::doctor::warn(&config.log.directory);
     let stop = StopSignal::listen()?;
     let node = Node::start(&config, NodeOptions::default(), Ledger::new)?;
     node.stay_with_housekeeping();

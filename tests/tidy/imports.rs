@@ -68,7 +68,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("core_affinity", &["cpu"]),
     ("crossbeam", &["mesh", "log", "engine", "control"]),
     ("glommio", &["log", "engine", "control"]),
-    ("hdrhistogram", &["telemetry"]),
+    ("hdrhistogram", &["telemetry", "tuning"]),
     ("indicatif", &["cli"]),
     ("mimalloc", &["main"]),
     ("rdkafka", &["kafka"]),

@@ -11,6 +11,7 @@ mod open;
 mod plan;
 mod revert;
 mod table;
+mod verify;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -38,8 +39,6 @@ pub struct TuneArgs {
 enum TuneCommand {
     /// Split the host's CPUs between shards, housekeeping and I/O
     Layout(layout::LayoutArgs),
-    /// Name the threads of a running node that may run where they should not; changes nothing
-    Audit(audit::AuditArgs),
     /// Say how the host stands; changes nothing
     Check(check::CheckArgs),
     /// Say what apply would do; changes nothing
@@ -48,6 +47,10 @@ enum TuneCommand {
     Apply(apply::ApplyArgs),
     /// Take back what apply changed
     Revert(revert::RevertArgs),
+    /// Prove by measuring that what was changed works
+    Verify(verify::VerifyArgs),
+    /// Name the threads of a running node that may run where they should not; changes nothing
+    Audit(audit::AuditArgs),
 }
 
 /// Options of every subcommand of `corelane tune`.
@@ -87,11 +90,12 @@ pub fn tune(args: &TuneArgs) -> ExitCode {
     };
     match &args.command {
         TuneCommand::Layout(layout) => layout::layout(layout, &args.global, &sys),
-        TuneCommand::Audit(audit) => audit::audit(audit, &args.global, &sys),
+        TuneCommand::Verify(verify) => verify::verify(verify, &args.global, &sys),
         TuneCommand::Check(check) => ended(check::run(check, &args.global, &sys)),
         TuneCommand::Plan(plan) => ended(plan::run(plan, &args.global, &sys)),
         TuneCommand::Apply(apply) => ended(apply::run(apply, &args.global, &sys)),
         TuneCommand::Revert(revert) => ended(revert::run(revert, &args.global, &sys)),
+        TuneCommand::Audit(audit) => audit::audit(audit, &args.global, &sys),
     }
     .into()
 }

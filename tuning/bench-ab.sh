@@ -1,0 +1,56 @@
+#!/bin/sh
+# Measures what a group of knobs brings: runs a command without and with them in turn, A B A B, so that
+# a machine that drifts does not decide, and compares the jitter of each pair.
+#
+#     tuning/bench-ab.sh ID,GROUP RUNS FOLDER COMMAND...
+#     tuning/bench-ab.sh mm.thp 5 results cargo bench --bench log_append -- latency
+#
+# FOLDER gets a-N.txt and b-N.txt (the command's output), a-N.json and b-N.json (the jitter after it)
+# and diff-N.txt. The knobs are reverted in the end, also after an interrupt. Knobs that need a boot
+# cannot be compared like this. CORELANE names the program, if it is not in PATH.
+set -eu
+
+if [ "$#" -lt 4 ]; then
+    echo "usage: $0 ID,GROUP RUNS FOLDER COMMAND..." >&2
+    exit 64
+fi
+knobs=$1
+runs=$2
+folder=$3
+shift 3
+case $runs in
+'' | *[!0-9]* | 0)
+    echo "error: RUNS is '$runs'; allowed: a number from 1 on, 5 and more to be of use" >&2
+    exit 64
+    ;;
+esac
+program=${CORELANE:-corelane}
+mkdir -p "$folder"
+
+revert() {
+    "$program" tune revert --only "$knobs" --quiet
+}
+# The host is left as it was, however this ends.
+trap 'revert || echo "error: the knobs are still applied: corelane tune revert" >&2' EXIT
+trap 'exit 130' INT TERM
+
+# one NAME COMMAND...: a run of the command, then the jitter.
+one() {
+    name=$1
+    shift
+    "$@" >"$folder/$name.txt" 2>&1
+    "$program" jitter --seconds 10 --json >"$folder/$name.json"
+}
+
+run=1
+while [ "$run" -le "$runs" ]; do
+    revert
+    one "a-$run" "$@"
+    "$program" tune apply --only "$knobs" --quiet
+    one "b-$run" "$@"
+    # 2 says that something got worse, which is a result.
+    "$program" jitter diff "$folder/a-$run.json" "$folder/b-$run.json" >"$folder/diff-$run.txt" ||
+        [ "$?" -eq 2 ]
+    echo "pair $run of $runs: $(tail -n 1 "$folder/diff-$run.txt")"
+    run=$((run + 1))
+done
