@@ -144,7 +144,7 @@ pub fn apply(
 ) -> Result<Applied, ApplyError> {
     let report = check_knobs(host, order.selection, order.catalogue);
     let first = Plan::of(&report, order.allow)?;
-    guard::before_apply(host, &report, &first)?;
+    guard::before_apply(host, order.selection, &report, &first)?;
     let _lock = Lock::take(host.sys).map_err(|error| refused(error, &first))?;
     let mut state = State::read(host.sys).map_err(Refusal::State)?;
     state.forget_void(&host.facts.boot_id);
@@ -251,7 +251,9 @@ impl Run {
             let has_to_be_there = matches!(entry.how, How::Write | How::Affinity { .. });
             return has_to_be_there.then_some(Done::Gone);
         };
-        if change::holds(&entry.path, &entry.how, found, &entry.after) {
+        // What tells about a command may tell a part only; whether it is to be run, its knob says.
+        let is_command = matches!(entry.how, How::Run { .. });
+        if !is_command && change::holds(&entry.path, &entry.how, found, &entry.after) {
             return Some(Done::Already);
         }
         let is_ours = entry.path.starts_with(OWN_FOLDER) || self.state.wrote(entry, found);

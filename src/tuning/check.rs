@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use super::exit::Exit;
 use super::host::Host;
 use super::item::{Group, Item, Status};
@@ -54,9 +56,10 @@ pub struct Report {
 }
 
 /// How many items stand how.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
     /// By status, in the order of [`Status`]; those that occur.
+    #[serde(flatten)]
     pub counts: BTreeMap<Status, usize>,
     /// Of those that are not as wanted: must.
     pub must: usize,
@@ -90,6 +93,23 @@ impl Selection {
         Selection {
             only: ids.into_iter().map(Name::Id).collect(),
             skip: Vec::new(),
+        }
+    }
+
+    /// Whether knobs or groups are named, and not all that the profile sets are meant.
+    pub fn is_explicit(&self) -> bool {
+        !self.only.is_empty()
+    }
+
+    /// Whether a knob of this name is meant, whatever the profile says.
+    pub fn names(&self, id: &str, catalogue: &[Knob]) -> bool {
+        let named = |names: &[Name], knob: &Knob| names.iter().any(|name| name.is(knob));
+        match catalogue.iter().find(|knob| knob.id == id) {
+            Some(knob) => {
+                !named(&self.skip, knob) && (self.only.is_empty() || named(&self.only, knob))
+            }
+            // Of an older version: meant where all are.
+            None => self.only.is_empty(),
         }
     }
 
@@ -187,7 +207,7 @@ impl Report {
         let mut summary = Summary::default();
         for item in &self.items {
             *summary.counts.entry(item.status).or_default() += 1;
-            if matches!(item.status, Status::Drift | Status::Missing) {
+            if item.status.is_unmet() {
                 match item.group {
                     Group::A => summary.must += 1,
                     Group::B | Group::C => summary.should += 1,

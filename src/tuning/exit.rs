@@ -1,43 +1,44 @@
-//! How a command about the host ends: its exit code.
+//! How commands that look at or change the host end. They need more codes than others, so that
+//! scripts can tell what is left to do.
 //!
-//! Owns: the codes, and which of two wins. Never does: deciding whether something failed.
+//! Owns: the codes. Never does: deciding whether something failed. Runs on: the main thread.
 
+use std::fmt::Display;
 use std::process::ExitCode;
 
-/// How `tune`, `jitter` or `doctor` ended. Other commands have only 0, 1 and 2.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// How `tune`, `jitter` or `doctor` ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Exit {
-    /// Fine, or nothing to do.
-    Ok,
-    /// An error.
-    Error,
-    /// `check`: a must is not met; `plan`: there is something to do; `verify`: not proven.
-    Must,
-    /// `check`: a should is not met, and every must is.
-    Should,
-    /// `apply` or `revert` did a part; the state file says which.
-    Partial,
-    /// Done; the next boot brings the rest.
-    Reboot,
-    /// Refused before anything was changed.
-    Refused,
-    /// Called wrongly.
-    Usage,
+    /// All is well; nothing to do.
+    Ok = 0,
+    /// It failed.
+    Error = 1,
+    /// What must be set is not; changes are pending; what was to be proven was not.
+    Must = 2,
+    /// Only what should be set is not.
+    Should = 3,
+    /// Some changes were made, others not.
+    Partial = 4,
+    /// Done, and a boot is needed.
+    Reboot = 5,
+    /// Refused: locked, an engine runs, a container, no permission, somebody else tunes, a host too
+    /// small.
+    Refused = 6,
+    /// Called wrongly; nothing was done. As in `sysexits.h`.
+    Usage = 64,
 }
 
 impl Exit {
     /// The number.
     pub fn code(self) -> u8 {
-        match self {
-            Exit::Ok => 0,
-            Exit::Error => 1,
-            Exit::Must => 2,
-            Exit::Should => 3,
-            Exit::Partial => 4,
-            Exit::Reboot => 5,
-            Exit::Refused => 6,
-            Exit::Usage => 64,
-        }
+        self as u8
+    }
+
+    /// This end, after saying on standard error why.
+    pub fn saying(self, error: impl Display) -> Exit {
+        eprintln!("error: {error}");
+        self
     }
 }
 

@@ -3,7 +3,7 @@
 //! Owns: the reasons, and how to go on for each. Never does: changing anything. Runs on: the main
 //! thread of a command.
 
-use super::check::Report;
+use super::check::{Report, Selection};
 use super::commands::Commands;
 use super::competitors::{self, Against, Competitor, IRQBALANCE};
 use super::host::Host;
@@ -82,9 +82,19 @@ pub enum Refusal {
 ///
 /// # Errors
 /// It may not.
-pub fn before_apply(host: &Host<'_>, report: &Report, plan: &Plan) -> Result<(), Refusal> {
+pub fn before_apply(
+    host: &Host<'_>,
+    selection: &Selection,
+    report: &Report,
+    plan: &Plan,
+) -> Result<(), Refusal> {
     if plan.steps.is_empty() {
         return Ok(());
+    }
+    if let Err(why) = &host.layout
+        && !selection.is_explicit()
+    {
+        return Err(Refusal::Topology(why.clone()));
     }
     if let Some(path) = read_only(host.sys) {
         return Err(Refusal::Container { path });

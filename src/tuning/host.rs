@@ -11,7 +11,7 @@ use super::change::Reach;
 use super::commands::Commands;
 use super::profile::Profile;
 use super::state::State;
-use crate::cpu::{Layout, Sys, SysError, Topology};
+use crate::cpu::{CpuSet, LAYOUT_PATH, Layout, LayoutFileError, Sys, Topology, TopologyError};
 
 /// A host.
 pub struct Host<'a> {
@@ -48,34 +48,63 @@ pub struct Facts {
     pub name: String,
 }
 
-/// What a file of the host holds, or why that is not known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reading {
-    /// This.
-    Text(String),
-    /// There is no such file.
-    Missing,
-    /// It is there and does not tell.
-    Unreadable(SysError),
+/// Why a host cannot be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// What it has cannot be found out.
+    #[error(transparent)]
+    Topology(#[from] TopologyError),
+    /// The layout that was asked for does not hold.
+    #[error(transparent)]
+    Layout(#[from] LayoutFileError),
 }
 
-impl Reading {
-    /// What the file holds, if it is known.
-    pub fn text(&self) -> Option<&str> {
-        match self {
-            Reading::Text(text) => Some(text),
-            Reading::Missing | Reading::Unreadable(_) => None,
+impl<'a> Host<'a> {
+    /// Looks at a host. Its layout is the one in `layout_file`, which has to hold, if that is given;
+    /// else the one that is in its place and holds; else the one that the profile comes to.
+    ///
+    /// # Errors
+    /// Its CPUs cannot be read, or the given layout does not hold.
+    pub fn find(
+        sys: &'a dyn Sys,
+        commands: &'a dyn Commands,
+        profile: Profile,
+        layout_file: Option<&str>,
+    ) -> Result<Host<'a>, HostError> {
+        let topology = Topology::read(sys)?;
+        let layout = match layout_file {
+            Some(path) => Ok(Layout::read_current(sys, path, &topology)?),
+            None => match Layout::read_current(sys, LAYOUT_PATH, &topology) {
+                Ok(layout) => Ok(layout),
+                // The layout's own knob says what is wrong with the file.
+                Err(_) => Layout::compute(&topology, &profile.layout_options())
+                    .map_err(|error| error.to_string()),
+            },
+        };
+        Ok(Host {
+            sys,
+            commands,
+            topology,
+            layout,
+            profile,
+            facts: Facts::read(sys),
+            unmanageable: BTreeSet::new(),
+        })
+    }
+
+    /// CPUs of shards; none without a layout.
+    pub fn shards(&self) -> CpuSet {
+        match &self.layout {
+            Ok(layout) => layout.shard_cpus(),
+            Err(_) => CpuSet::new(),
         }
     }
-}
 
-impl Host<'_> {
-    /// What a file holds.
-    pub fn read(&self, path: &str) -> Reading {
-        match self.sys.read(path) {
-            Ok(text) => Reading::Text(text),
-            Err(error) if error.is_missing() => Reading::Missing,
-            Err(error) => Reading::Unreadable(error),
+    /// CPUs where everything else may run; all that run without a layout.
+    pub fn others(&self) -> CpuSet {
+        match &self.layout {
+            Ok(layout) => layout.others(),
+            Err(_) => self.topology.online.clone(),
         }
     }
 

@@ -38,6 +38,33 @@ pub enum Status {
     RebootPending,
 }
 
+impl Status {
+    /// Whether it is not as wanted, and something could be done.
+    pub fn is_unmet(self) -> bool {
+        match self {
+            Status::Drift | Status::Missing => true,
+            Status::Ok
+            | Status::Unreadable
+            | Status::Unmanageable
+            | Status::NotApplicable
+            | Status::RebootPending => false,
+        }
+    }
+
+    /// Its name, as in tables and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Status::Ok => "ok",
+            Status::Drift => "drift",
+            Status::Missing => "missing",
+            Status::Unreadable => "unreadable",
+            Status::Unmanageable => "unmanageable",
+            Status::NotApplicable => "n/a",
+            Status::RebootPending => "reboot-pending",
+        }
+    }
+}
+
 /// What keeps a knob set over a boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

@@ -18,6 +18,8 @@ pub mod item;
 pub mod knobs;
 pub mod plan;
 pub mod profile;
+pub mod render;
 pub mod revert;
+pub mod script;
 pub mod state;
 pub mod value;

@@ -6,7 +6,8 @@
 use serde::Serialize;
 
 use super::check::Report;
-use super::item::{Action, Disruption, Status};
+use super::exit::Exit;
+use super::item::{Action, Disruption};
 
 /// What the operator allows besides what disturbs nobody.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,8 +95,7 @@ impl Plan {
     /// Knobs contradict each other.
     pub fn of(report: &Report, allow: Allow) -> Result<Plan, PlanError> {
         let mut steps: Vec<Step> = Vec::new();
-        let unmet = |status| matches!(status, Status::Drift | Status::Missing);
-        for item in report.items.iter().filter(|item| unmet(item.status)) {
+        for item in report.items.iter().filter(|item| item.status.is_unmet()) {
             for action in &item.actions {
                 let place = action.place();
                 let known = steps.iter().find(|step| step.action.place() == place);
@@ -123,5 +123,14 @@ impl Plan {
             .into_iter()
             .partition(|step| allow.allows(step.disruptive));
         Ok(Plan { steps, withheld })
+    }
+
+    /// How `plan` ends.
+    pub fn exit(&self) -> Exit {
+        if self.steps.is_empty() && self.withheld.is_empty() {
+            Exit::Ok
+        } else {
+            Exit::Must
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::{fs, io};
 use serde::{Deserialize, Serialize};
 
 use super::item::Group;
-use crate::cpu::{Sys, SysError};
+use crate::cpu::{self, LayoutOptions, Sys, SysError};
 
 /// Where the profile of a host lies, if it has one of its own.
 pub const PROFILE_PATH: &str = "/etc/corelane/tuning.toml";
@@ -243,6 +243,22 @@ impl Profile {
         Ok(profile)
     }
 
+    /// What it says about the layout.
+    pub fn layout_options(&self) -> LayoutOptions {
+        let data_dir = self.data_dir.as_ref();
+        LayoutOptions {
+            max_shards: self.max_shards,
+            nic: self.nic.clone(),
+            data_dir: data_dir.map(|path| path.to_string_lossy().into_owned()),
+            net_mode: match self.net_mode {
+                NetMode::ClientIo => cpu::NetMode::ClientIo,
+                NetMode::PerShard => cpu::NetMode::PerShard,
+            },
+            // Known to the engine's configuration only; the least there is.
+            broker_connections: 0,
+        }
+    }
+
     /// Whether knobs of a group are set by this profile.
     pub fn sets(&self, group: Group) -> bool {
         self.groups.contains(&group)
@@ -298,3 +314,6 @@ fn line_of_key(text: &str, key: &str) -> usize {
     };
     1 + text.lines().position(is_given).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -208,14 +208,26 @@ impl State {
             return Ok(State::default());
         }
         let text = sys.read(STATE_PATH)?;
-        let problem = match serde_json::from_str::<State>(&text) {
-            Ok(state) if state.schema == SCHEMA => return Ok(state),
-            Ok(state) => format!("schema {}; known: {SCHEMA}", state.schema),
-            Err(error) => error.to_string(),
-        };
-        let kept = format!("{STATE_PATH}.damaged");
-        sys.put_file(&kept, &format!("{text}\n"), 0o600)?;
-        Err(StateError::Corrupt { problem, kept })
+        State::parse(&text).or_else(|problem| {
+            let kept = format!("{STATE_PATH}.damaged");
+            sys.put_file(&kept, &format!("{text}\n"), 0o600)?;
+            Err(StateError::Corrupt { problem, kept })
+        })
+    }
+
+    /// The same for commands that change nothing and can do without it: nothing where it cannot be
+    /// read, as by others than root.
+    pub fn peek(sys: &dyn Sys) -> State {
+        let text = sys.read(STATE_PATH).unwrap_or_default();
+        State::parse(&text).unwrap_or_default()
+    }
+
+    fn parse(text: &str) -> Result<State, String> {
+        match serde_json::from_str::<State>(text) {
+            Ok(state) if state.schema == SCHEMA => Ok(state),
+            Ok(state) => Err(format!("schema {}; known: {SCHEMA}", state.schema)),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     /// Puts it on disk: all of it or nothing. Where no change is left, no file is.

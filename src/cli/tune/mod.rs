@@ -3,7 +3,6 @@
 //! Owns: options that all its subcommands share, exit codes. Never does: the work itself
 //! ([`crate::cpu`], [`crate::tuning`]). Runs on: the main thread.
 
-mod exit;
 mod layout;
 
 use std::ffi::OsString;
@@ -14,7 +13,7 @@ use clap::{Args, Subcommand};
 
 use crate::cpu::HostSys;
 
-pub use exit::Exit;
+pub use crate::tuning::exit::Exit;
 
 /// Where the environment says that the host's files are.
 const ROOT_VARIABLE: &str = "TUNING_ROOT";
