@@ -1,10 +1,10 @@
 //! The knobs on hosts that are not there: what each says, what it would do, and the traps that
 //! other tools fell into.
 
-#[path = "support/fake_host/mod.rs"]
-mod fake_host;
 #[path = "tuning_knobs/catalogue.rs"]
 mod catalogue;
+#[path = "support/fake_host/mod.rs"]
+mod fake_host;
 #[path = "tuning_knobs/real.rs"]
 mod real;
 #[path = "tuning_knobs/traps.rs"]
@@ -67,7 +67,9 @@ struct Refusing {
 
 impl Refusing {
     fn new(fake: &FakeHost, errors: &[(&str, i32)]) -> Refusing {
-        let errors = errors.iter().map(|(path, errno)| ((*path).to_owned(), *errno));
+        let errors = errors
+            .iter()
+            .map(|(path, errno)| ((*path).to_owned(), *errno));
         Refusing {
             sys: fake.plain_sys(),
             errors: errors.collect(),

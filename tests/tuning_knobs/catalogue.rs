@@ -44,13 +44,21 @@ pub fn golden(path: &str, wanted: &str) {
 
 #[test]
 fn every_row_is_there_once_and_explains_itself() {
-    let rows: BTreeSet<u8> = KNOBS.iter().map(|knob| knob.row).filter(|row| *row > 0).collect();
+    let rows: BTreeSet<u8> = KNOBS
+        .iter()
+        .map(|knob| knob.row)
+        .filter(|row| *row > 0)
+        .collect();
     assert_eq!(rows, (1..=ROWS).collect());
     let ids: BTreeSet<&str> = KNOBS.iter().map(|knob| knob.id).collect();
     assert_eq!(ids.len(), KNOBS.len());
     for knob in KNOBS {
         for text in [knob.why, knob.risk, knob.measured, knob.undone] {
-            assert!(text.len() >= 3 && !text.contains('|'), "{}: {text:?}", knob.id);
+            assert!(
+                text.len() >= 3 && !text.contains('|'),
+                "{}: {text:?}",
+                knob.id
+            );
         }
     }
 }
@@ -91,7 +99,11 @@ fn every_action_leads_to_somewhere_else_and_back() {
         let sys = fake.plain_sys();
         let programs = Programs::new(fake.path(), NICS);
         let host = Host::find(&sys, &programs, parsed(""), None).unwrap();
-        for action in KNOBS.iter().flat_map(|knob| (knob.probe)(&host)).flat_map(|i| i.actions) {
+        for action in KNOBS
+            .iter()
+            .flat_map(|knob| (knob.probe)(&host))
+            .flat_map(|i| i.actions)
+        {
             assert_ne!(action.before(), Some(action.after()), "{name}: {action:?}");
             if let Action::Run { revert, verify, .. } = &action {
                 assert!(!revert.is_empty(), "{name}: {action:?}");
@@ -149,6 +161,9 @@ fn the_examples_are_what_is_written_for_the_reference_host() {
     golden("tuning/grub.d/60-corelane.cfg", &boot_drop_in(&host));
     golden("tuning/sysctl.d/90-corelane.conf", &sysctl_drop_in(&host));
     golden("tuning/udev/60-corelane.rules", &udev_drop_in(&host));
-    let limits = Path::new(LIMITS_DROP_IN).file_name().unwrap().to_string_lossy();
+    let limits = Path::new(LIMITS_DROP_IN)
+        .file_name()
+        .unwrap()
+        .to_string_lossy();
     golden(&format!("tuning/systemd/{limits}"), &limits_drop_in());
 }

@@ -1,12 +1,10 @@
 //! What other tuners got wrong, or what the kernel's files mean against expectation; one test each.
 
 use corelane::cpu::CpuSet;
-use corelane::tuning::item::{Action, Disruption, Status};
-use corelane::tuning::knobs::{
-    GRUB_DROP_IN, KNOBS, boot_drop_in, sysctl_drop_in,
-};
-use corelane::tuning::host::Host;
 use corelane::cpu::Sys as _;
+use corelane::tuning::host::Host;
+use corelane::tuning::item::{Action, Disruption, Status};
+use corelane::tuning::knobs::{GRUB_DROP_IN, KNOBS, boot_drop_in, sysctl_drop_in};
 
 use crate::fake_host::hosts;
 use crate::fake_host::programs::Programs;
@@ -25,7 +23,11 @@ fn zero_wake_up_latency_means_that_there_is_no_limit() {
             fake.put(&path, limit);
         }
         let items = probe_with(&fake, "", "cpu.idle");
-        assert_eq!(only(&items).status == Status::Ok, is_fine, "{limit}: {items:?}");
+        assert_eq!(
+            only(&items).status == Status::Ok,
+            is_fine,
+            "{limit}: {items:?}"
+        );
         // And it is never set by writing 0.
         assert!(writes(&items).iter().all(|(_, after)| *after == "2"));
     }
@@ -35,7 +37,10 @@ fn zero_wake_up_latency_means_that_there_is_no_limit() {
 fn sleep_states_that_are_switched_off_need_no_limit() {
     let fake = hosts::host("metal_8c16t");
     for cpu in 0..16 {
-        fake.put(&format!("/sys/devices/system/cpu/cpu{cpu}/cpuidle/state2/disable"), "1");
+        fake.put(
+            &format!("/sys/devices/system/cpu/cpu{cpu}/cpuidle/state2/disable"),
+            "1",
+        );
     }
     assert_eq!(only(&probe_with(&fake, "", "cpu.idle")).status, Status::Ok);
 }
@@ -43,7 +48,10 @@ fn sleep_states_that_are_switched_off_need_no_limit() {
 #[test]
 fn no_host_is_told_that_its_cache_is_safe_or_that_it_has_no_swap() {
     for (name, fake) in hosts::all() {
-        fake.put("/proc/swaps", "Filename\tType\tSize\tUsed\tPriority\n/dev/sda3\tpartition\t8\t0\t-2");
+        fake.put(
+            "/proc/swaps",
+            "Filename\tType\tSize\tUsed\tPriority\n/dev/sda3\tpartition\t8\t0\t-2",
+        );
         let sys = fake.plain_sys();
         let programs = Programs::new(fake.path(), NICS);
         let profile = parsed("groups = [\"A\", \"B\", \"C\"]");
@@ -59,7 +67,13 @@ fn no_host_is_told_that_its_cache_is_safe_or_that_it_has_no_swap() {
         }
         let swap = probe(&host, "mm.swap");
         assert_eq!(only(&swap).status, Status::Drift);
-        assert!(only(&swap).hint.as_ref().unwrap().contains("swapoff and fstab are yours"));
+        assert!(
+            only(&swap)
+                .hint
+                .as_ref()
+                .unwrap()
+                .contains("swapoff and fstab are yours")
+        );
     }
 }
 
@@ -68,17 +82,29 @@ fn the_tsc_is_called_reliable_only_after_an_hour_in_which_it_held() {
     let parameters = |uptime: &str, clock: &str, cmdline: &str| {
         let fake = hosts::host("metal_8c16t");
         fake.put("/proc/uptime", uptime);
-        fake.put("/sys/devices/system/clocksource/clocksource0/current_clocksource", clock);
+        fake.put(
+            "/sys/devices/system/clocksource/clocksource0/current_clocksource",
+            clock,
+        );
         fake.put("/proc/cmdline", cmdline);
         only(&probe_with(&fake, "", "timer.boot")).want.clone()
     };
     assert_eq!(parameters("3599.99 0", "tsc", "quiet"), "skew_tick=1");
-    assert_eq!(parameters("3600.00 0", "tsc", "quiet"), "skew_tick=1 tsc=reliable");
+    assert_eq!(
+        parameters("3600.00 0", "tsc", "quiet"),
+        "skew_tick=1 tsc=reliable"
+    );
     assert_eq!(parameters("3600.00 0", "hpet", "quiet"), "skew_tick=1");
     // What was given at boot stays given in the first hour after it.
-    assert_eq!(parameters("9.00 0", "tsc", "tsc=reliable"), "skew_tick=1 tsc=reliable");
+    assert_eq!(
+        parameters("9.00 0", "tsc", "tsc=reliable"),
+        "skew_tick=1 tsc=reliable"
+    );
     // Somebody's other decision about the clock stands.
-    assert_eq!(parameters("3600.00 0", "tsc", "tsc=nowatchdog"), "skew_tick=1");
+    assert_eq!(
+        parameters("3600.00 0", "tsc", "tsc=nowatchdog"),
+        "skew_tick=1"
+    );
 }
 
 #[test]
@@ -104,7 +130,10 @@ fn masks_are_compared_as_sets_of_cpus_however_wide_they_are_printed() {
 fn every_member_of_a_bond_is_set_and_no_other_interface() {
     let fake = hosts::host("bond_vlan");
     let items = probe_with(&fake, "", "net.queues");
-    let names: Vec<_> = items.iter().map(|item| item.current.split('=').next().unwrap()).collect();
+    let names: Vec<_> = items
+        .iter()
+        .map(|item| item.current.split('=').next().unwrap())
+        .collect();
     assert_eq!(names, ["eth0", "eth1"]);
     // The second interface of this one serves somebody else.
     let fake = hosts::host("metal_2x32c128t");
@@ -134,7 +163,11 @@ fn queues_are_paired_with_cpus_by_number_and_not_as_text() {
             (queue, CpuSet::parse_mask(mask).unwrap())
         })
         .collect();
-    let queues: Vec<&str> = cpus.iter().map(|(queue, _)| queue.as_str()).take(12).collect();
+    let queues: Vec<&str> = cpus
+        .iter()
+        .map(|(queue, _)| queue.as_str())
+        .take(12)
+        .collect();
     assert_eq!(queues[2], "tx-2");
     assert_eq!(queues[10], "tx-10");
     // Neighbours in number are neighbours in CPU.
@@ -146,17 +179,27 @@ fn queues_are_paired_with_cpus_by_number_and_not_as_text() {
 fn managed_interrupts_are_fine_as_they_are() {
     let fake = hosts::host("managed_nvme");
     let items = probe_with(&fake, "", "irq.move");
-    let kept = items.iter().find(|item| item.status == Status::Unmanageable).unwrap();
+    let kept = items
+        .iter()
+        .find(|item| item.status == Status::Unmanageable)
+        .unwrap();
     assert_eq!(kept.hint.as_deref(), Some("kernel-managed, fine"));
     assert!(kept.current.contains("8 nvme vectors"), "{}", kept.current);
     let managed = fake.irqs.iter().filter(|irq| irq.is_managed);
     let moved = writes(&items);
     for irq in managed {
         let folder = format!("/proc/irq/{}/", irq.number);
-        assert!(moved.iter().all(|(path, _)| !path.starts_with(&folder)), "{folder}");
+        assert!(
+            moved.iter().all(|(path, _)| !path.starts_with(&folder)),
+            "{folder}"
+        );
     }
     // The queue for administration is anybody's.
-    let admin = fake.irqs.iter().find(|irq| irq.action == "nvme0q0").unwrap();
+    let admin = fake
+        .irqs
+        .iter()
+        .find(|irq| irq.action == "nvme0q0")
+        .unwrap();
     let path = format!("/proc/irq/{}/smp_affinity_list", admin.number);
     assert!(moved.iter().any(|(moved, _)| *moved == path));
 }
@@ -164,18 +207,35 @@ fn managed_interrupts_are_fine_as_they_are() {
 #[test]
 fn an_interrupt_that_says_eio_is_managed_and_no_failure() {
     let fake = hosts::host("metal_8c16t");
-    let irq = fake.irqs.iter().find(|irq| irq.action == "eth0-TxRx-1").unwrap();
+    let irq = fake
+        .irqs
+        .iter()
+        .find(|irq| irq.action == "eth0-TxRx-1")
+        .unwrap();
     let path = format!("/proc/irq/{}/effective_affinity_list", irq.number);
     let items = probe_refusing(&fake, &[(path.as_str(), EIO)], "irq.move");
-    assert!(items.iter().any(|item| item.current.contains("1 other vectors")), "{items:?}");
-    assert!(writes(&items).iter().all(|(moved, _)| !moved.contains(&format!("/{}/", irq.number))));
+    assert!(
+        items
+            .iter()
+            .any(|item| item.current.contains("1 other vectors")),
+        "{items:?}"
+    );
+    assert!(
+        writes(&items)
+            .iter()
+            .all(|(moved, _)| !moved.contains(&format!("/{}/", irq.number)))
+    );
 }
 
 #[test]
 fn an_interface_without_names_for_its_interrupts_has_them_moved_too() {
     let fake = hosts::host("empty_msi");
     let items = probe_with(&fake, "", "irq.move");
-    let irq = fake.irqs.iter().find(|irq| irq.action == "eth0-TxRx-0").unwrap();
+    let irq = fake
+        .irqs
+        .iter()
+        .find(|irq| irq.action == "eth0-TxRx-0")
+        .unwrap();
     let path = format!("/proc/irq/{}/smp_affinity_list", irq.number);
     assert!(writes(&items).iter().any(|(moved, _)| *moved == path));
 }
@@ -184,7 +244,10 @@ fn an_interface_without_names_for_its_interrupts_has_them_moved_too() {
 fn interrupts_that_are_not_started_are_left_alone() {
     let fake = hosts::host("metal_8c16t");
     let irq = &fake.irqs[0];
-    fake.put(&format!("/proc/irq/{}/effective_affinity_list", irq.number), "");
+    fake.put(
+        &format!("/proc/irq/{}/effective_affinity_list", irq.number),
+        "",
+    );
     let items = probe_with(&fake, "", "irq.move");
     let path = format!("/proc/irq/{}/smp_affinity_list", irq.number);
     assert!(writes(&items).iter().all(|(moved, _)| *moved != path));
@@ -209,7 +272,10 @@ fn a_listed_file_that_cannot_be_read_is_told_apart_by_its_error() {
         fake.remove(&format!("/sys/class/net/eth0/queues/tx-{queue}/xps_cpus"));
     }
     let items = probe_with(&fake, "", "net.steer");
-    assert_eq!((only(&items).status, &only(&items).error), (Status::Ok, &None));
+    assert_eq!(
+        (only(&items).status, &only(&items).error),
+        (Status::Ok, &None)
+    );
 }
 
 #[test]
@@ -231,7 +297,10 @@ fn a_selection_is_read_by_its_brackets_and_written_back_without() {
     };
     assert_eq!((before.as_str(), after.as_str()), ("always", "madvise"));
     // What the kernel does not offer cannot be asked of it.
-    fake.put("/sys/kernel/mm/transparent_hugepage/enabled", "[always] never");
+    fake.put(
+        "/sys/kernel/mm/transparent_hugepage/enabled",
+        "[always] never",
+    );
     fake.put("/sys/kernel/mm/transparent_hugepage/khugepaged/defrag", "0");
     let items = probe_with(&fake, "", "mm.thp");
     assert!(writes(&items).is_empty(), "{items:?}");
@@ -240,11 +309,21 @@ fn a_selection_is_read_by_its_brackets_and_written_back_without() {
 #[test]
 fn a_small_host_says_why_nothing_is_isolated() {
     let fake = hosts::host("vm_2");
-    for id in ["cpu.isolate", "irq.move", "wq.mask", "cpu.idle", "nvme.poll", "net.queues"] {
+    for id in [
+        "cpu.isolate",
+        "irq.move",
+        "wq.mask",
+        "cpu.idle",
+        "nvme.poll",
+        "net.queues",
+    ] {
         let items = probe_with(&fake, "", id);
         assert_eq!(only(&items).status, Status::NotApplicable, "{id}");
         let hint = only(&items).hint.as_ref().unwrap();
-        assert!(hint.contains("cores") || hint.contains("NVMe"), "{id}: {hint}");
+        assert!(
+            hint.contains("cores") || hint.contains("NVMe"),
+            "{id}: {hint}"
+        );
         assert!(only(&items).actions.is_empty());
     }
     // What needs no split is set all the same.
@@ -293,14 +372,33 @@ fn a_boot_row_is_pending_once_its_drop_in_is_there() {
     assert_eq!(only(&items).status, Status::RebootPending);
     assert!(only(&items).actions.is_empty());
     // Booted with it, and the kernel did as it was told; or it did not.
-    let parameter = after.split_whitespace().find(|word| word.starts_with("isolcpus=")).unwrap();
-    fake.put("/proc/cmdline", &format!("quiet {}", parameter.trim_end_matches('"')));
+    let parameter = after
+        .split_whitespace()
+        .find(|word| word.starts_with("isolcpus="))
+        .unwrap();
+    fake.put(
+        "/proc/cmdline",
+        &format!("quiet {}", parameter.trim_end_matches('"')),
+    );
     let items = probe_with(&fake, "", "cpu.isolate");
     assert_eq!(only(&items).status, Status::Drift);
-    assert!(only(&items).error.as_ref().unwrap().contains("the kernel has not done it"));
-    let cpus = parameter.trim_end_matches('"').rsplit("managed_irq,").next().unwrap();
+    assert!(
+        only(&items)
+            .error
+            .as_ref()
+            .unwrap()
+            .contains("the kernel has not done it")
+    );
+    let cpus = parameter
+        .trim_end_matches('"')
+        .rsplit("managed_irq,")
+        .next()
+        .unwrap();
     fake.put("/sys/devices/system/cpu/isolated", cpus);
-    assert_eq!(only(&probe_with(&fake, "", "cpu.isolate")).status, Status::Ok);
+    assert_eq!(
+        only(&probe_with(&fake, "", "cpu.isolate")).status,
+        Status::Ok
+    );
 }
 
 #[test]
@@ -311,7 +409,13 @@ fn isolation_that_somebody_else_gave_is_not_doubled() {
     let items = probe_with(&fake, "", "cpu.isolate");
     assert_eq!(only(&items).status, Status::Drift);
     assert!(only(&items).actions.is_empty());
-    assert!(only(&items).hint.as_ref().unwrap().contains("isolcpus=15 from elsewhere"));
+    assert!(
+        only(&items)
+            .hint
+            .as_ref()
+            .unwrap()
+            .contains("isolcpus=15 from elsewhere")
+    );
 }
 
 #[test]
@@ -321,7 +425,10 @@ fn a_limit_that_is_higher_already_is_not_lowered_at_the_next_boot() {
     let programs = Programs::new(fake.path(), NICS);
     let host = Host::find(&sys, &programs, parsed(""), None).unwrap();
     let text = sysctl_drop_in(&host);
-    assert!(text.contains("net.ipv4.tcp_max_syn_backlog = 65535\n"), "{text}");
+    assert!(
+        text.contains("net.ipv4.tcp_max_syn_backlog = 65535\n"),
+        "{text}"
+    );
     assert!(text.contains("net.core.somaxconn = 4096\n"), "{text}");
     assert!(text.contains("vm.swappiness = 1\n"), "{text}");
     assert!(!text.contains("busy_poll"), "{text}");
@@ -330,19 +437,32 @@ fn a_limit_that_is_higher_already_is_not_lowered_at_the_next_boot() {
 #[test]
 fn what_is_to_be_measured_first_acts_only_where_it_is_asked_for() {
     let fake = hosts::host("metal_8c16t");
-    for id in ["cpu.boost", "tick.nohz_full", "net.busypoll", "rt.throttle", "mce"] {
+    for id in [
+        "cpu.boost",
+        "tick.nohz_full",
+        "net.busypoll",
+        "rt.throttle",
+        "mce",
+    ] {
         let items = probe_with(&fake, "", id);
         assert_eq!(only(&items).status, Status::Ok, "{id}");
         assert!(only(&items).actions.is_empty(), "{id}");
     }
-    assert!(is_unmet(only(&probe_with(&fake, "nohz = true", "tick.nohz_full"))));
+    assert!(is_unmet(only(&probe_with(
+        &fake,
+        "nohz = true",
+        "tick.nohz_full"
+    ))));
     let all = "groups = [\"A\", \"B\", \"C\"]";
     assert!(is_unmet(only(&probe_with(&fake, all, "mce"))));
     // Nothing of ours runs with SCHED_FIFO, so that there is nothing to be gained by it.
     assert!(!is_unmet(only(&probe_with(&fake, all, "rt.throttle"))));
     fake.put("/sys/devices/system/cpu/cpufreq/boost", "1");
     let items = probe_with(&fake, "boost = \"off\"", "cpu.boost");
-    assert_eq!(writes(&items), [("/sys/devices/system/cpu/cpufreq/boost", "0")]);
+    assert_eq!(
+        writes(&items),
+        [("/sys/devices/system/cpu/cpufreq/boost", "0")]
+    );
 }
 
 #[test]
@@ -350,7 +470,10 @@ fn every_policy_of_frequencies_is_set_and_not_as_many_as_there_are_cores() {
     let fake = hosts::host("metal_8c16t");
     let items = probe_with(&fake, "", "cpu.governor");
     let governors = writes(&items);
-    let count = governors.iter().filter(|(path, _)| path.ends_with("scaling_governor")).count();
+    let count = governors
+        .iter()
+        .filter(|(path, _)| path.ends_with("scaling_governor"))
+        .count();
     assert_eq!(count, 16);
 }
 
@@ -361,10 +484,22 @@ fn irqbalance_that_leaves_shards_alone_may_stay() {
     let Action::Run { apply, revert, .. } = &only(&items).actions[0] else {
         panic!("{items:?}");
     };
-    assert_eq!(apply.join(" "), "systemctl disable --now irqbalance.service");
-    assert_eq!(revert.join(" "), "systemctl enable --now irqbalance.service");
-    fake.put("/etc/default/irqbalance", "OPTIONS=\nIRQBALANCE_BANNED_CPULIST=\"1-15\"");
-    assert_eq!(only(&probe_with(&fake, "", "irq.balance")).status, Status::Ok);
+    assert_eq!(
+        apply.join(" "),
+        "systemctl disable --now irqbalance.service"
+    );
+    assert_eq!(
+        revert.join(" "),
+        "systemctl enable --now irqbalance.service"
+    );
+    fake.put(
+        "/etc/default/irqbalance",
+        "OPTIONS=\nIRQBALANCE_BANNED_CPULIST=\"1-15\"",
+    );
+    assert_eq!(
+        only(&probe_with(&fake, "", "irq.balance")).status,
+        Status::Ok
+    );
     fake.put("/etc/default/irqbalance", "#IRQBALANCE_BANNED_CPULIST=1-15");
     assert!(is_unmet(only(&probe_with(&fake, "", "irq.balance"))));
 }
@@ -390,11 +525,23 @@ fn the_slice_of_the_engine_is_not_taken_off_its_cpus() {
     let fake = hosts::host("metal_8c16t");
     fake.folder("/sys/fs/cgroup/system.slice/corelane.service");
     let items = probe_with(&fake, "", "sys.slices");
-    let system = items.iter().find(|item| item.current.starts_with("system.slice")).unwrap();
+    let system = items
+        .iter()
+        .find(|item| item.current.starts_with("system.slice"))
+        .unwrap();
     assert_eq!(system.status, Status::Drift);
     assert!(system.actions.is_empty());
-    assert!(system.hint.as_ref().unwrap().contains("Slice=corelane.slice"));
-    let user = items.iter().find(|item| item.current.starts_with("user.slice")).unwrap();
+    assert!(
+        system
+            .hint
+            .as_ref()
+            .unwrap()
+            .contains("Slice=corelane.slice")
+    );
+    let user = items
+        .iter()
+        .find(|item| item.current.starts_with("user.slice"))
+        .unwrap();
     assert_eq!(user.actions.len(), 1);
 }
 

@@ -127,7 +127,10 @@ impl Tree<'_> {
              Max open files            1024                 1048576              files\n\
              Max locked memory         8388608              8388608              bytes",
         );
-        self.put("/proc/self/mounts", "sysfs /sys sysfs rw 0 0\n/dev/sda2 / ext4 rw 0 0");
+        self.put(
+            "/proc/self/mounts",
+            "sysfs /sys sysfs rw 0 0\n/dev/sda2 / ext4 rw 0 0",
+        );
     }
 
     fn sysctls(&self) {
@@ -170,7 +173,10 @@ impl Tree<'_> {
         let folder = "/sys/devices/virtual/workqueue";
         self.put(&format!("{folder}/cpumask"), &self.mask());
         self.put(&format!("{folder}/writeback/cpumask"), &self.mask());
-        self.put(&format!("{folder}/cpumask_isolated"), &CpuSet::new().to_mask(self.host.cpus));
+        self.put(
+            &format!("{folder}/cpumask_isolated"),
+            &CpuSet::new().to_mask(self.host.cpus),
+        );
         let clock = "/sys/devices/system/clocksource/clocksource0";
         let (current, offered) = if self.is(Trait::Virtual) {
             ("kvm-clock", "kvm-clock tsc acpi_pm")
@@ -207,7 +213,10 @@ impl Tree<'_> {
                 self.put(&preference, "balance_performance");
             }
             if !self.is(Trait::Virtual) {
-                let bank = format!("/sys/devices/system/machinecheck/machinecheck{}", cpu.index());
+                let bank = format!(
+                    "/sys/devices/system/machinecheck/machinecheck{}",
+                    cpu.index()
+                );
                 self.put(&format!("{bank}/ignore_ce"), "0");
                 self.put(&format!("{bank}/check_interval"), "300");
             }
@@ -242,10 +251,16 @@ impl Tree<'_> {
             };
             self.put(&format!("{folder}/smp_affinity_list"), allowed);
             let set = CpuSet::parse_list(allowed).expect("a list of the fixture");
-            self.put(&format!("{folder}/smp_affinity"), &set.to_mask(self.host.cpus));
+            self.put(
+                &format!("{folder}/smp_affinity"),
+                &set.to_mask(self.host.cpus),
+            );
             self.put(&format!("{folder}/effective_affinity_list"), effective);
             if !self.is(Trait::NoNames) {
-                self.put(&format!("/sys/kernel/irq/{}/actions", irq.number), &irq.action);
+                self.put(
+                    &format!("/sys/kernel/irq/{}/actions", irq.number),
+                    &irq.action,
+                );
             }
             self.host.folder(&format!("{folder}/{}", irq.action));
         }
@@ -265,7 +280,11 @@ impl Tree<'_> {
             self.put(&format!("/sys/block/{disk}/device/model"), "Fake");
             let queue = format!("/sys/block/{disk}/queue");
             let is_nvme = disk.starts_with("nvme");
-            let scheduler = if is_nvme { "[none] mq-deadline kyber" } else { "none [mq-deadline] kyber" };
+            let scheduler = if is_nvme {
+                "[none] mq-deadline kyber"
+            } else {
+                "none [mq-deadline] kyber"
+            };
             self.put(&format!("{queue}/scheduler"), scheduler);
             for (name, value) in [
                 ("nomerges", "0"),
@@ -274,7 +293,14 @@ impl Tree<'_> {
                 ("wbt_lat_usec", if is_nvme { "2000" } else { "75000" }),
                 ("rq_affinity", "1"),
                 ("io_poll", "0"),
-                ("write_cache", if is_nvme { "write through" } else { "write back" }),
+                (
+                    "write_cache",
+                    if is_nvme {
+                        "write through"
+                    } else {
+                        "write back"
+                    },
+                ),
             ] {
                 self.put(&format!("{queue}/{name}"), value);
             }
@@ -304,7 +330,10 @@ impl Tree<'_> {
         let folder = format!("/proc/{tid}");
         self.put(&format!("{folder}/comm"), comm);
         let rest = "0 ".repeat(40);
-        self.put(&format!("{folder}/stat"), &format!("{tid} ({comm}) S 2 0 0 0 -1 {flags} {rest}"));
+        self.put(
+            &format!("{folder}/stat"),
+            &format!("{tid} ({comm}) S 2 0 0 0 -1 {flags} {rest}"),
+        );
         self.put(
             &format!("{folder}/status"),
             &format!("Name:\t{comm}\nCpus_allowed_list:\t{}", self.possible),
@@ -323,14 +352,20 @@ impl Tree<'_> {
     }
 
     fn distribution(&self) {
-        self.put("/etc/default/grub", "GRUB_CMDLINE_LINUX_DEFAULT=\"quiet resume=UUID=0a-1b\"");
+        self.put(
+            "/etc/default/grub",
+            "GRUB_CMDLINE_LINUX_DEFAULT=\"quiet resume=UUID=0a-1b\"",
+        );
         self.put("/usr/sbin/update-grub", "#!/bin/sh");
         self.host.folder("/etc/default/grub.d");
         self.host.folder("/etc/udev/rules.d");
         self.host.folder("/etc/sysctl.d");
         self.host.folder("/run/systemd/system");
         if self.is(Trait::CgroupV1) {
-            self.put("/sys/fs/cgroup/cpuset/cpuset.cpus", &self.online.to_string());
+            self.put(
+                "/sys/fs/cgroup/cpuset/cpuset.cpus",
+                &self.online.to_string(),
+            );
             return;
         }
         self.put("/sys/fs/cgroup/cpuset.cpus.isolated", "");

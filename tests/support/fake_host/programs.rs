@@ -80,7 +80,12 @@ impl Programs {
             format!("{name} {channels} {adaptive:?} {rx_usecs} {ntuple}")
         });
         let nics: Vec<String> = nics.collect();
-        format!("{:?}\n{:?}\n{}", state.units, state.allowed, nics.join("\n"))
+        format!(
+            "{:?}\n{:?}\n{}",
+            state.units,
+            state.allowed,
+            nics.join("\n")
+        )
     }
 
     fn systemctl(&self, arguments: &[&str]) -> Ran {
@@ -102,7 +107,9 @@ impl Programs {
                 said(0, &format!("{cpus}\n"))
             }
             ["set-property", "--runtime", slice, property] => {
-                state.changes.push(format!("systemctl {}", arguments.join(" ")));
+                state
+                    .changes
+                    .push(format!("systemctl {}", arguments.join(" ")));
                 let cpus = property.trim_start_matches("AllowedCPUs=").to_owned();
                 self.limit(slice, &cpus);
                 state.allowed.insert((*slice).to_owned(), cpus);
@@ -110,8 +117,13 @@ impl Programs {
                 said(0, "")
             }
             ["daemon-reload"] => said(0, ""),
-            [change @ ("enable" | "disable" | "start" | "stop"), rest @ ..] => {
-                state.changes.push(format!("systemctl {}", arguments.join(" ")));
+            [
+                change @ ("enable" | "disable" | "start" | "stop"),
+                rest @ ..,
+            ] => {
+                state
+                    .changes
+                    .push(format!("systemctl {}", arguments.join(" ")));
                 let Some(unit) = state.units.get_mut(&unit) else {
                     return said(1, "");
                 };
@@ -130,7 +142,9 @@ impl Programs {
 
     /// What systemd tells the kernel.
     fn limit(&self, slice: &str, cpus: &str) {
-        let path = self.root.join(format!("sys/fs/cgroup/{slice}/cpuset.cpus.effective"));
+        let path = self
+            .root
+            .join(format!("sys/fs/cgroup/{slice}/cpuset.cpus.effective"));
         let online = fs::read_to_string(self.root.join("sys/devices/system/cpu/online"));
         let text = if cpus.is_empty() {
             online.expect("a host has CPUs")
@@ -179,11 +193,20 @@ impl Programs {
             }
             "-x" => {
                 let rings: Vec<String> = (0..card.channels.min(8)).map(|r| r.to_string()).collect();
-                said(0, &format!("RX flow hash indirection table\n    0: {}\n", rings.join(" ")))
+                said(
+                    0,
+                    &format!(
+                        "RX flow hash indirection table\n    0: {}\n",
+                        rings.join(" ")
+                    ),
+                )
             }
             "-k" => {
                 let ntuple = if card.ntuple { "on" } else { "off" };
-                said(0, &format!("Features for {nic}:\nntuple-filters: {ntuple}\n"))
+                said(
+                    0,
+                    &format!("Features for {nic}:\nntuple-filters: {ntuple}\n"),
+                )
             }
             "-K" => {
                 card.ntuple = rest.last() == Some(&"on");
@@ -211,7 +234,10 @@ impl Programs {
         };
         let status: String = status.lines().map(line).collect();
         fs::write(path, status).expect("a temporary folder");
-        self.state.borrow_mut().changes.push(format!("taskset {}", arguments.join(" ")));
+        self.state
+            .borrow_mut()
+            .changes
+            .push(format!("taskset {}", arguments.join(" ")));
         said(0, "")
     }
 }
