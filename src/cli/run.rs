@@ -60,6 +60,9 @@ pub struct RunArgs {
     /// Accept more cores than there are CPUs
     #[arg(long)]
     pub oversubscribe: bool,
+    /// Start without the layout of CPUs where it does not hold
+    #[arg(long)]
+    pub allow_unplanned: bool,
 }
 
 impl RunArgs {
@@ -73,6 +76,7 @@ impl RunArgs {
             cores: self.cores,
             acks: self.acks,
             oversubscribe: self.oversubscribe,
+            allow_unplanned: self.allow_unplanned,
             ..Overrides::default()
         }
         .over(self.config.as_deref())
@@ -121,6 +125,7 @@ fn execute(args: &RunArgs) -> Result<RunReport, Box<dyn Error>> {
     }
     let stop = StopSignal::listen()?;
     let mut node = Node::start(&config, NodeOptions { ports: 1 }, Ledger::new)?;
+    node.stay_with_housekeeping();
     for (stripe, torn) in node.torn_tails() {
         eprintln!("note: stripe {stripe}: {torn}");
     }

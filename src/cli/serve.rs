@@ -47,6 +47,9 @@ pub struct ServeArgs {
     /// Accept more cores than there are CPUs
     #[arg(long)]
     pub oversubscribe: bool,
+    /// Start without the layout of CPUs where it does not hold
+    #[arg(long)]
+    pub allow_unplanned: bool,
 }
 
 impl ServeArgs {
@@ -63,6 +66,7 @@ impl ServeArgs {
             unix: &self.unix,
             allow_remote: self.allow_remote,
             oversubscribe: self.oversubscribe,
+            allow_unplanned: self.allow_unplanned,
         }
         .over(self.config.as_deref())
     }
@@ -80,6 +84,7 @@ fn execute(args: &ServeArgs) -> Result<(), Box<dyn Error>> {
     let config = args.config()?;
     let stop = StopSignal::listen()?;
     let node = Node::start(&config, NodeOptions::default(), Ledger::new)?;
+    node.stay_with_housekeeping();
     for (stripe, torn) in node.torn_tails() {
         eprintln!("note: stripe {stripe}: {torn}");
     }

@@ -22,6 +22,8 @@ pub(super) struct Overrides<'a> {
     pub(super) allow_remote: bool,
     /// As `allow_remote`.
     pub(super) oversubscribe: bool,
+    /// As `allow_remote`.
+    pub(super) allow_unplanned: bool,
 }
 
 impl Overrides<'_> {
@@ -55,6 +57,7 @@ impl Overrides<'_> {
         }
         config.gateway.allow_remote |= self.allow_remote;
         config.node.oversubscribe |= self.oversubscribe;
+        config.node.allow_unplanned |= self.allow_unplanned;
     }
 }
 

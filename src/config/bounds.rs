@@ -144,6 +144,8 @@ const BOUNDS: &[Bound] = &[
 /// indices removed.
 const ALLOWED: &[(&str, &str)] = &[
     ("node.idle", "\"adaptive\" or \"spin\""),
+    ("node.layout", "\"auto\", \"none\" or a path"),
+    ("node.allow_unplanned", "true or false"),
     ("node.oversubscribe", "true or false"),
     (
         "gateway.tcp",

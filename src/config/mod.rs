@@ -33,8 +33,8 @@ pub use error::{ConfigError, Place};
 pub use resolve::StorageKind;
 pub use secret::{Extra, MASK, Secret};
 pub use sections::{
-    Config, DefaultShardConfig, GatewayConfig, Idle, LogConfig, NodeConfig, ProcessingConfig,
-    ReadAt, TopicConfig, TransactionsConfig,
+    Config, DefaultShardConfig, GatewayConfig, Idle, LayoutChoice, LogConfig, NodeConfig,
+    ProcessingConfig, ReadAt, TopicConfig, TransactionsConfig,
 };
 pub use shards::ShardConfig;
 

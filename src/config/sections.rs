@@ -4,8 +4,10 @@
 //! read them, in `config/default.toml`, and enforced in [`super::bounds`] and [`super::validate`].
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +49,11 @@ pub struct NodeConfig {
     pub cores: u16,
     /// What a core does when it has nothing to do.
     pub idle: Idle,
+    /// Where the layout of CPUs comes from.
+    #[serde(with = "text")]
+    pub layout: LayoutChoice,
+    /// Whether the node starts without a layout where the one that is there does not hold.
+    pub allow_unplanned: bool,
     /// Whether more cores than CPUs are accepted.
     pub oversubscribe: bool,
     /// Microseconds after which a core's running task is asked to yield.
@@ -57,6 +64,41 @@ pub struct NodeConfig {
     pub in_flight_max: u32,
     /// Messages that fit a ring between two cores.
     pub mesh_capacity: u32,
+}
+
+/// Where the layout of CPUs comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum LayoutChoice {
+    /// From where `corelane tune layout --write` puts it; none where there is no such file.
+    #[default]
+    Auto,
+    /// There is none: cores take the highest CPUs that the process may use.
+    None,
+    /// From this file.
+    File(PathBuf),
+}
+
+impl fmt::Display for LayoutChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LayoutChoice::Auto => f.write_str("auto"),
+            LayoutChoice::None => f.write_str("none"),
+            LayoutChoice::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
+impl FromStr for LayoutChoice {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<LayoutChoice, &'static str> {
+        match text {
+            "" => Err("it is empty"),
+            "auto" => Ok(LayoutChoice::Auto),
+            "none" => Ok(LayoutChoice::None),
+            path => Ok(LayoutChoice::File(PathBuf::from(path))),
+        }
+    }
 }
 
 /// What a core does when it has nothing to do.
@@ -195,6 +237,8 @@ impl Default for NodeConfig {
         NodeConfig {
             cores: 0,
             idle: Idle::Adaptive,
+            layout: LayoutChoice::Auto,
+            allow_unplanned: false,
             oversubscribe: false,
             preempt_timer_us: 100_000,
             spin_us: 50,

@@ -221,6 +221,11 @@ fn a_value_of_the_wrong_type_is_named_with_what_is_allowed() {
             "allowed: \"adaptive\" or \"spin\"",
         ),
         (
+            "[node]\nlayout = \"\"",
+            "node.layout: it is empty",
+            "allowed: \"auto\", \"none\" or a path",
+        ),
+        (
             "[node]\noversubscribe = 1",
             "node.oversubscribe: ",
             "allowed: true or false",

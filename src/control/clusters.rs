@@ -1,7 +1,7 @@
 //! A node's storage on clusters: the topics, who owns what, and what each core is given.
 //!
 //! Everything here runs on housekeeping threads before the first core starts, librdkafka's clients
-//! included: the threads that they start belong to housekeeping CPUs.
+//! included: the threads that they start belong to the CPUs for I/O.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -76,7 +76,8 @@ fn gcd(a: u32, b: u32) -> u32 {
 pub(super) struct Clusters<'a> {
     config: &'a Config,
     cores: u16,
-    housekeeping: Vec<CpuId>,
+    /// Where librdkafka's threads and the helpers run.
+    io: Vec<CpuId>,
     bells: Bells,
     places: Places,
     /// By shard: its partitions.
@@ -118,7 +119,7 @@ impl<'a> Clusters<'a> {
         Ok(Clusters {
             config,
             cores,
-            housekeeping: plan.housekeeping.clone(),
+            io: plan.io.clone(),
             bells: Arc::clone(bells),
             places: Places {
                 table: Arc::new(RouteTable::new(shard_manager(config)?, shards, owners)),
@@ -194,7 +195,7 @@ impl<'a> Clusters<'a> {
             transactional: properties.transactional_producer,
             consumer: properties.consumer,
             reader,
-            cpus: self.housekeeping.clone(),
+            cpus: self.io.clone(),
             wake,
             guarantee: guarantee(cluster),
             failover: match cluster.failover {
@@ -255,8 +256,7 @@ impl<'a> Clusters<'a> {
             let properties = properties.map_err(|error| failed(name, error))?;
             let transactional = properties.transactional_producer.unwrap_or_default();
             let timeout = Duration::from_millis(cluster.start_timeout_ms.into());
-            fence(&transactional, &self.housekeeping, timeout)
-                .map_err(|error| failed(name, error))?;
+            fence(&transactional, &self.io, timeout).map_err(|error| failed(name, error))?;
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Why a node does not start.
 
-use crate::cpu::PlanError;
+use crate::cpu::{CpuSet, LayoutFileError, PlanError};
 use crate::geo::ShardTableError;
 use crate::ids::StripeId;
 use crate::location::LocationError;
@@ -13,6 +13,24 @@ pub enum StartError {
     /// More cores than CPUs.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// The layout of CPUs cannot be read or is none.
+    #[error(transparent)]
+    Layout(#[from] LayoutFileError),
+    /// The layout of CPUs is not of this boot or host.
+    #[error("{0}; to start without a layout: --allow-unplanned (node.allow_unplanned)")]
+    StaleLayout(LayoutFileError),
+    /// The layout names CPUs that this process is kept from.
+    #[error(
+        "{path}: this process may not use CPU {cpus}: a cpuset or a container keeps it from there; \
+         to start without a layout: --allow-unplanned (node.allow_unplanned), or node.layout = \
+         \"none\""
+    )]
+    LayoutOutOfReach {
+        /// The layout's file.
+        path: String,
+        /// The CPUs.
+        cpus: CpuSet,
+    },
     /// The shard table.
     #[error("shard table: {0}")]
     Shards(#[from] ShardTableError),

@@ -1,5 +1,6 @@
 //! One core's thread: a pinned executor, the core made on it, and the loop around its duty cycle.
 
+use std::ffi::CString;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -121,7 +122,7 @@ pub(super) fn spawn<F: HandlerFactory, M: StorageSeed>(
         .spawn(move || {
             let status = Arc::clone(&seed.parts.status);
             let bell_of_failure = ready.clone();
-            match builder.make() {
+            match named(format!("block-{}", seed.core), || builder.make()) {
                 Ok(executor) => executor.run(live(seed, ready)),
                 // Control may have given up already; then nobody needs to know.
                 Err(error) => drop(bell_of_failure.send(Err(error.to_string()))),
@@ -129,6 +130,18 @@ pub(super) fn spawn<F: HandlerFactory, M: StorageSeed>(
             status.set_phase(Phase::Stopped);
         })
         .map_err(|error| system(error.to_string()))
+}
+
+/// Does something while the calling thread has another name, which threads that are started
+/// meanwhile and get none of their own keep: the executor's pool for blocking calls. The kernel cuts
+/// names off after 15 bytes.
+fn named<R>(name: String, work: impl FnOnce() -> R) -> R {
+    let own = rustix::thread::name().ok();
+    let _ = CString::new(name).map(|name| rustix::thread::set_name(&name));
+    let result = work();
+    // A thread that has lost its name works as well; only people who look for it are misled.
+    let _ = own.map(|own| rustix::thread::set_name(&own));
+    result
 }
 
 /// Where the executor's blocking calls run: never on a shard CPU while there are others.

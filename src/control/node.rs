@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crossbeam::queue::ArrayQueue;
 
 use crate::config::{Config, StorageKind};
-use crate::cpu::{Oversubscribe, Plan, allowed_cpus};
+use crate::cpu::{Oversubscribe, Plan};
 use crate::engine::command::{Command, CoreReport};
 use crate::engine::handler::HandlerFactory;
 use crate::engine::ledger::{Totals, totals_in_state};
@@ -22,7 +22,7 @@ use crate::engine::process::Remember;
 use crate::engine::status::{CoreStatus, Phase};
 use crate::engine::submitter::Submitter;
 use crate::exactly_once::Fingerprinter;
-use crate::ids::{CoreId, ShardId, StripeId};
+use crate::ids::{CoreId, CpuId, ShardId, StripeId};
 use crate::log::state::{RecentId, TornTail};
 use crate::mesh::{self, Bells, Doorbell, Port};
 use crate::telemetry::{CounterReader, CounterSnapshot, StageHistograms};
@@ -31,7 +31,9 @@ use super::clusters::{self, Clusters};
 use super::embedded::{Embedded, Kept};
 use super::error::StartError;
 use super::executor::{Seed, StorageSeed, spawn};
+use super::housekeeping;
 use super::layout::Layout;
+use super::placement::Ground;
 use super::places::Places;
 use super::seeds::Starting;
 use super::watch::Watch;
@@ -83,6 +85,7 @@ pub struct Node {
     watch: Option<Watch>,
     /// The embedded log's; none on clusters. Outlives the cores, too.
     kept: Option<Kept>,
+    housekeeping: Vec<CpuId>,
 }
 
 /// What a node is put together in, whatever holds its partitions.
@@ -168,6 +171,7 @@ impl<'a> Frame<'a> {
             unix: self.config.gateway.unix.clone(),
             watch: Some(self.watch),
             kept,
+            housekeeping: self.plan.housekeeping.clone(),
         };
         for seed in seeds {
             node.launch(seed, &self.plan)?;
@@ -220,7 +224,8 @@ pub enum StopError {
 
 impl Node {
     /// Starts a node and returns when every core takes transactions. `factory` makes a handler for
-    /// each lane.
+    /// each lane. The calling thread runs on housekeeping CPUs meanwhile, so that every thread that
+    /// is started and does not say where it belongs is there and not beside a core.
     ///
     /// # Errors
     /// Anything that keeps the node from starting; nothing runs on then.
@@ -229,17 +234,18 @@ impl Node {
         options: NodeOptions,
         factory: F,
     ) -> Result<Node, StartError> {
-        let cpus = allowed_cpus()?;
+        let ground = Ground::find(&config.node)?;
         let kind = config.storage();
         let cores = match kind {
             StorageKind::Embedded => config.node.cores,
-            StorageKind::Clusters => clusters::cores_of(config, cpus.len())?,
+            StorageKind::Clusters => clusters::cores_of(config, ground.cores_max())?,
         };
         let oversubscribe = match config.node.oversubscribe {
             true => Oversubscribe::Allow,
             false => Oversubscribe::Refuse,
         };
-        let plan = Plan::new(cores.into(), &cpus, oversubscribe)?;
+        let plan = ground.plan(cores.into(), oversubscribe)?;
+        let _caller = housekeeping::visit(&plan.housekeeping);
         check_addresses(&config.gateway.tcp)?;
         prepare_unix(&config.gateway.unix)?;
         let frame = Frame::new(config, plan, options)?;
@@ -288,6 +294,11 @@ impl Node {
             Ok(Err(reason)) => Err(failed(reason)),
             Err(_) => Err(failed(format!("core {core} ended before it was ready"))),
         }
+    }
+
+    /// Keeps the calling thread, and those that it starts from now on, on the housekeeping CPUs.
+    pub fn stay_with_housekeeping(&self) {
+        housekeeping::move_to(&self.housekeeping);
     }
 
     /// The TCP addresses on which the gateway listens.

@@ -1,5 +1,6 @@
-//! From the CPUs that this process may use to the cores of the node.
+//! From a layout, or from the CPUs that this process may use, to the cores of the node.
 
+use super::layout::Layout;
 use crate::ids::CpuId;
 use crate::limits::CORES_MAX;
 
@@ -11,6 +12,8 @@ pub struct Plan {
     /// CPUs for everything else: log keeper, blocking calls, signals, the main thread. Those that
     /// no core uses; all of them where every CPU has a core.
     pub housekeeping: Vec<CpuId>,
+    /// CPUs for the threads of clusters' clients. Without a layout, those of housekeeping.
+    pub io: Vec<CpuId>,
 }
 
 /// Whether several cores may share a CPU.
@@ -38,6 +41,17 @@ pub enum PlanError {
         cores: usize,
         /// There.
         cpus: usize,
+    },
+    /// More cores than the layout has shards.
+    #[error(
+        "{cores} cores were asked for, but the layout has {shards} shards; allowed: 1 to {shards}, \
+         or a layout with more ('corelane tune layout --write'), or none (node.layout = \"none\")"
+    )]
+    TooFewShards {
+        /// Asked for.
+        cores: usize,
+        /// There.
+        shards: usize,
     },
 }
 
@@ -87,6 +101,35 @@ impl Plan {
         Ok(Plan {
             shard_cpus,
             housekeeping: housekeeping.to_vec(),
+            io: housekeeping.to_vec(),
+        })
+    }
+
+    /// A plan for `cores` cores (0 = one per shard of the layout) that takes the layout's shards in
+    /// their order. CPUs of shards that are left over stay idle: they are isolated, and nobody else
+    /// expects to find anything there.
+    ///
+    /// # Errors
+    /// More cores than the layout has shards, unless allowed.
+    pub fn of_layout(
+        cores: usize,
+        layout: &Layout,
+        oversubscribe: Oversubscribe,
+    ) -> Result<Plan, PlanError> {
+        let shards = layout.shards.len();
+        let cores = if cores == 0 {
+            shards.min(CORES_MAX)
+        } else {
+            cores
+        };
+        if cores > shards && oversubscribe == Oversubscribe::Refuse {
+            return Err(PlanError::TooFewShards { cores, shards });
+        }
+        let cpus = layout.shards.iter().map(|shard| shard.cpu);
+        Ok(Plan {
+            shard_cpus: cpus.cycle().take(cores).collect(),
+            housekeeping: layout.housekeeping.iter().collect(),
+            io: layout.io.iter().collect(),
         })
     }
 }
@@ -116,6 +159,30 @@ mod tests {
         assert!(refused.to_string().contains("--oversubscribe"));
         let plan = Plan::new(3, &cpus(&[0, 1]), Oversubscribe::Allow).unwrap();
         assert_eq!(plan.shard_cpus, cpus(&[0, 1, 0]));
+    }
+
+    #[test]
+    fn a_layout_is_obeyed_and_bounds_the_cores() {
+        let layout: Layout = serde_json::from_str(
+            r#"{"schema": 1, "shards": [{"id": 0, "cpu": 5}, {"id": 1, "cpu": 4}],
+                "housekeeping": "0-1", "io": "2"}"#,
+        )
+        .unwrap();
+        let plan = Plan::of_layout(0, &layout, Oversubscribe::Refuse).unwrap();
+        assert_eq!(plan.shard_cpus, cpus(&[5, 4]));
+        assert_eq!(plan.housekeeping, cpus(&[0, 1]));
+        assert_eq!(plan.io, cpus(&[2]));
+        let fewer = Plan::of_layout(1, &layout, Oversubscribe::Refuse).unwrap();
+        assert_eq!(fewer.shard_cpus, cpus(&[5]));
+        let refused = Plan::of_layout(3, &layout, Oversubscribe::Refuse).unwrap_err();
+        assert_eq!(
+            refused,
+            PlanError::TooFewShards {
+                cores: 3,
+                shards: 2
+            }
+        );
+        assert!(refused.to_string().contains("allowed: 1 to 2"), "{refused}");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! it did not write down before. Runs on: the main thread of a command, never beside an engine.
 
 pub mod apply;
+pub mod audit;
 pub mod capture;
 pub mod change;
 pub mod check;
@@ -19,6 +20,7 @@ pub mod knobs;
 pub mod plan;
 pub mod profile;
 pub mod render;
+pub mod report;
 pub mod revert;
 pub mod script;
 pub mod state;

@@ -6,8 +6,8 @@
 use std::fmt;
 
 use clap::{Args, ValueEnum};
-use comfy_table::{Table, presets};
 
+use super::table::{plain, trimmed};
 use super::{Exit, GlobalArgs};
 use crate::cli::outcome;
 use crate::cpu::{CpuSet, LAYOUT_PATH, Layout, LayoutError, LayoutOptions, NetMode, Sys, Topology};
@@ -112,12 +112,12 @@ impl fmt::Display for Shown<'_> {
         let hash = hash.as_deref().unwrap_or("by hand");
         writeln!(
             f,
-            "layout {hash}  {} cores, {} CPUs, {} nodes",
+            "layout {hash}  cores {}, CPUs {}, nodes {}",
             self.topology.cores.len(),
             self.topology.online.len(),
             self.topology.nodes.len()
         )?;
-        let mut table = plain_table(&["USE", "NUMBER", "CPUS"]);
+        let mut table = plain(&["USE", "NUMBER", "CPUS"]);
         for (name, set) in [
             ("shards", &self.layout.shard_cpus()),
             ("io", &self.layout.io),
@@ -139,7 +139,7 @@ impl fmt::Display for Shown<'_> {
 
 impl Shown<'_> {
     fn fmt_places(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shards = plain_table(&["SHARD", "CPU", "NODE", "L3", "SIBLING"]);
+        let mut shards = plain(&["SHARD", "CPU", "NODE", "L3", "SIBLING"]);
         for shard in &self.layout.shards {
             let l3 = shard.l3.map_or("-".to_owned(), |l3| l3.to_string());
             shards.add_row([
@@ -152,7 +152,7 @@ impl Shown<'_> {
         }
         write!(f, "\n\n{}", trimmed(&shards))?;
         if !self.layout.nvme.is_empty() {
-            let mut devices = plain_table(&["NVME", "NODE", "POLLED"]);
+            let mut devices = plain(&["NVME", "NODE", "POLLED"]);
             for nvme in &self.layout.nvme {
                 let node = nvme.node.map_or("-".to_owned(), |node| node.to_string());
                 let polled = if nvme.poll { "yes" } else { "no" };
@@ -161,7 +161,7 @@ impl Shown<'_> {
             write!(f, "\n\n{}", trimmed(&devices))?;
         }
         if !self.layout.nic_queues.is_empty() {
-            let mut queues = plain_table(&["NIC", "QUEUE", "IRQ", "CPU"]);
+            let mut queues = plain(&["NIC", "QUEUE", "IRQ", "CPU"]);
             for queue in &self.layout.nic_queues {
                 queues.add_row([
                     queue.nic.clone(),
@@ -183,24 +183,4 @@ fn list(set: &CpuSet) -> String {
     } else {
         set.to_string()
     }
-}
-
-/// A table of columns with nothing but space between them.
-fn plain_table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(header);
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    table
-}
-
-/// A table without the spaces at the ends of its lines.
-fn trimmed(table: &Table) -> String {
-    let lines: Vec<String> = table
-        .to_string()
-        .lines()
-        .map(|line| line.trim_end().to_owned())
-        .collect();
-    lines.join("\n")
 }

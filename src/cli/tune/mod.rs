@@ -3,7 +3,9 @@
 //! Owns: options that all its subcommands share, exit codes. Never does: the work itself
 //! ([`crate::cpu`], [`crate::tuning`]). Runs on: the main thread.
 
+mod audit;
 mod layout;
+mod table;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -31,6 +33,8 @@ pub struct TuneArgs {
 enum TuneCommand {
     /// Split the host's CPUs between shards, housekeeping and I/O
     Layout(layout::LayoutArgs),
+    /// Name the threads of a running node that may run where they should not; changes nothing
+    Audit(audit::AuditArgs),
 }
 
 /// Options of every subcommand of `corelane tune`.
@@ -70,6 +74,7 @@ pub fn tune(args: &TuneArgs) -> ExitCode {
     };
     match &args.command {
         TuneCommand::Layout(layout) => layout::layout(layout, &args.global, &sys),
+        TuneCommand::Audit(audit) => audit::audit(audit, &args.global, &sys),
     }
     .into()
 }
