@@ -3,8 +3,15 @@
 //! Owns: options that all its subcommands share, exit codes. Never does: the work itself
 //! ([`crate::cpu`], [`crate::tuning`]). Runs on: the main thread.
 
+mod apply;
 mod audit;
+mod capture;
+mod check;
 mod layout;
+mod open;
+mod plan;
+mod report;
+mod revert;
 mod table;
 
 use std::ffi::OsString;
@@ -35,6 +42,18 @@ enum TuneCommand {
     Layout(layout::LayoutArgs),
     /// Name the threads of a running node that may run where they should not; changes nothing
     Audit(audit::AuditArgs),
+    /// Say how the host stands; changes nothing
+    Check(check::CheckArgs),
+    /// Say what apply would do; changes nothing
+    Plan(plan::PlanArgs),
+    /// Change the host to what is wanted, and note what was there before
+    Apply(apply::ApplyArgs),
+    /// Take back what apply changed
+    Revert(revert::RevertArgs),
+    /// Print all about the host that a bug report or a benchmark should carry; changes nothing
+    Report,
+    /// Keep the files that a check looks at in a tar file, to be looked at elsewhere
+    Capture(capture::CaptureArgs),
 }
 
 /// Options of every subcommand of `corelane tune`.
@@ -75,8 +94,19 @@ pub fn tune(args: &TuneArgs) -> ExitCode {
     match &args.command {
         TuneCommand::Layout(layout) => layout::layout(layout, &args.global, &sys),
         TuneCommand::Audit(audit) => audit::audit(audit, &args.global, &sys),
+        TuneCommand::Check(check) => ended(check::run(check, &args.global, &sys)),
+        TuneCommand::Plan(plan) => ended(plan::run(plan, &args.global, &sys)),
+        TuneCommand::Apply(apply) => ended(apply::run(apply, &args.global, &sys)),
+        TuneCommand::Revert(revert) => ended(revert::run(revert, &args.global, &sys)),
+        TuneCommand::Report => ended(report::run(&args.global, &sys)),
+        TuneCommand::Capture(capture) => ended(capture::run(capture, &args.global, &sys)),
     }
     .into()
+}
+
+/// Both are ends; an error is one that came before there was anything to print.
+fn ended(result: Result<Exit, Exit>) -> Exit {
+    result.unwrap_or_else(|exit| exit)
 }
 
 impl GlobalArgs {

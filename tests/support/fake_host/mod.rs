@@ -6,6 +6,7 @@
 #![allow(dead_code)]
 
 pub mod hosts;
+pub mod kernel;
 pub mod programs;
 pub mod topology;
 
@@ -95,7 +96,7 @@ impl FakeHost {
         }
     }
 
-    fn at(&self, path: &str) -> PathBuf {
+    pub fn at(&self, path: &str) -> PathBuf {
         self.path().join(path.trim_start_matches('/'))
     }
 }
