@@ -5,6 +5,8 @@
 mod catalogue;
 #[path = "support/fake_host/mod.rs"]
 mod fake_host;
+#[path = "tuning_knobs/golden.rs"]
+mod golden;
 #[path = "tuning_knobs/real.rs"]
 mod real;
 #[path = "tuning_knobs/traps.rs"]

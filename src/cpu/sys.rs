@@ -148,6 +148,17 @@ impl HostSys {
     fn at(&self, path: &str) -> PathBuf {
         self.root.join(path.trim_start_matches('/'))
     }
+
+    /// The error that a file of a captured host says when it is read: `read 22` in `<file>.errno`.
+    fn captured_error(&self, path: &str) -> Option<SysError> {
+        if self.is_real() {
+            return None;
+        }
+        let text = fs::read_to_string(self.at(&format!("{path}.errno"))).ok()?;
+        let errno = text.lines().find_map(|line| line.strip_prefix("read "))?;
+        let errno = errno.trim().parse().ok()?;
+        Some(SysError::new(path, SysAction::Read, errno))
+    }
 }
 
 impl fmt::Display for HostSys {
@@ -170,6 +181,9 @@ impl Sys for HostSys {
     }
 
     fn read(&self, path: &str) -> Result<String, SysError> {
+        if let Some(error) = self.captured_error(path) {
+            return Err(error);
+        }
         let bytes = fs::read(self.at(path)).map_err(failed(path, SysAction::Read))?;
         // Names of devices may hold anything.
         let mut text = String::from_utf8_lossy(&bytes).into_owned();
@@ -195,7 +209,10 @@ impl Sys for HostSys {
         let mut names = Vec::new();
         for entry in fs::read_dir(self.at(path)).map_err(&failed)? {
             let name = entry.map_err(&failed)?.file_name();
-            names.push(name.to_string_lossy().into_owned());
+            let name = name.to_string_lossy().into_owned();
+            if self.is_real() || !name.ends_with(".errno") {
+                names.push(name);
+            }
         }
         names.sort_by(|a, b| natural(a).cmp(&natural(b)).then_with(|| a.cmp(b)));
         Ok(names)

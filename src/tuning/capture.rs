@@ -5,8 +5,8 @@
 //! check asks for is what is recorded. Runs on: the main thread of a command.
 //!
 //! The form: files under the host's own paths, links as links, folders that were listed with what
-//! was in them. A file that is there and cannot be read is `<file>.errno` with the kernel's error
-//! number. What programs said is in [`COMMANDS_FILE`]. Names of processes are in it; the
+//! was in them. A file that is there and cannot be read has a `<file>.errno` beside it: `read 22`, with
+//! the kernel's error number, as [`crate::cpu::HostSys`] understands it. What programs said is in [`COMMANDS_FILE`]. Names of processes are in it; the
 //! contents of files that nobody read, like addresses of network cards, are not.
 
 use std::cell::RefCell;
@@ -323,8 +323,10 @@ impl<W: Write> Archive<W> {
             return Ok(());
         }
         self.captured.unreadable += 1;
+        // So that a folder lists it.
+        self.empty(path)?;
         let number = error.raw_os_error().unwrap_or_default();
-        self.contents(&name, format!("{number}\n").as_bytes())
+        self.contents(&name, format!("read {number}\n").as_bytes())
     }
 
     fn contents(&mut self, path: &Path, contents: &[u8]) -> io::Result<()> {

@@ -22,6 +22,7 @@ pub mod knobs;
 pub mod plan;
 pub mod profile;
 pub mod render;
+pub mod report;
 pub mod revert;
 pub mod running;
 pub mod script;

@@ -5,10 +5,12 @@
 
 mod apply;
 mod audit;
+mod capture;
 mod check;
 mod layout;
 mod open;
 mod plan;
+mod report;
 mod revert;
 mod table;
 mod verify;
@@ -51,6 +53,10 @@ enum TuneCommand {
     Verify(verify::VerifyArgs),
     /// Name the threads of a running node that may run where they should not; changes nothing
     Audit(audit::AuditArgs),
+    /// Print all about the host that a bug report or a benchmark should carry; changes nothing
+    Report,
+    /// Keep the files that a check looks at in a tar file, to be looked at elsewhere
+    Capture(capture::CaptureArgs),
 }
 
 /// Options of every subcommand of `corelane tune`.
@@ -96,6 +102,8 @@ pub fn tune(args: &TuneArgs) -> ExitCode {
         TuneCommand::Apply(apply) => ended(apply::run(apply, &args.global, &sys)),
         TuneCommand::Revert(revert) => ended(revert::run(revert, &args.global, &sys)),
         TuneCommand::Audit(audit) => audit::audit(audit, &args.global, &sys),
+        TuneCommand::Report => ended(report::run(&args.global, &sys)),
+        TuneCommand::Capture(capture) => ended(capture::run(capture, &args.global, &sys)),
     }
     .into()
 }

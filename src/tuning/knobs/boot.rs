@@ -8,7 +8,7 @@
 use crate::tuning::host::Host;
 use crate::tuning::item::{Action, Disruption, Status};
 
-use super::draft::{Draft, whole};
+use super::draft::{Draft, whole, words as words_of};
 use super::{Knob, cpu, irq, kernel, nvme, pcie};
 
 /// Our file where grub-mkconfig looks for additions to `/etc/default/grub`.
@@ -49,6 +49,7 @@ pub(super) fn check(draft: &mut Draft<'_, '_>, host: &Host<'_>, knob: &Knob) -> 
     };
     let arranged = arranged(host);
     let mut status = Status::Ok;
+    let mut absent = Vec::new();
     for parameter in wanted.iter().filter(|wanted| !running.contains(wanted)) {
         draft.path(GRUB_DROP_IN);
         if let Some(other) = conflict(parameter, &running, &arranged) {
@@ -63,33 +64,23 @@ pub(super) fn check(draft: &mut Draft<'_, '_>, host: &Host<'_>, knob: &Knob) -> 
             draft.hint(format!("{GRUB_DROP_IN}: boot"));
         } else {
             status = Status::Missing;
-            arrange(draft, host, parameter);
+            absent.push(parameter.as_str());
         }
+    }
+    if !absent.is_empty() {
+        arrange(draft, host, &absent);
     }
     draft.found(status);
     status
 }
 
-/// Adds the action that brings one parameter. Rows of the drop-in add the same action, which is
-/// done once.
-fn arrange(draft: &mut Draft<'_, '_>, host: &Host<'_>, parameter: &str) {
+/// Adds what brings parameters. Rows of the drop-in add the same action, which is done once.
+fn arrange(draft: &mut Draft<'_, '_>, host: &Host<'_>, absent: &[&str]) {
     draft.disrupts(Disruption::Boot);
     if host.sys.exists(GRUBBY) {
-        let grubby = |change: &str| {
-            let all = "--update-kernel=ALL".to_owned();
-            vec!["grubby".to_owned(), all, format!("{change}={parameter}")]
-        };
-        draft.act(Action::Run {
-            target: format!("grubby {parameter}"),
-            apply: grubby("--args"),
-            revert: grubby("--remove-args"),
-            verify: Some((
-                vec!["grubby".to_owned(), "--info=ALL".to_owned()],
-                parameter.to_owned(),
-            )),
-            before: format!("without {parameter}"),
-            after: format!("with {parameter}"),
-        });
+        for parameter in absent {
+            draft.act(grubby(parameter));
+        }
     } else if host.sys.exists(GRUB_DEFAULTS) {
         draft.act(Action::DropIn {
             path: GRUB_DROP_IN.to_owned(),
@@ -101,9 +92,25 @@ fn arrange(draft: &mut Draft<'_, '_>, host: &Host<'_>, parameter: &str) {
                 .then(|| vec!["update-grub".to_owned()]),
         });
     } else {
+        let absent = absent.join(" ");
         draft.hint(format!(
-            "no boot loader known here: add {parameter} to the kernel's command line"
+            "no boot loader known here: add {absent} to the kernel's command line"
         ));
+    }
+}
+
+fn grubby(parameter: &str) -> Action {
+    let change = |option: &str| {
+        let argument = format!("{option}={parameter}");
+        words_of(&["grubby", "--update-kernel=ALL", &argument])
+    };
+    Action::Run {
+        target: format!("grubby {parameter}"),
+        apply: change("--args"),
+        revert: change("--remove-args"),
+        verify: Some((words_of(&["grubby", "--info=ALL"]), format!(" {parameter}"))),
+        before: format!("without {parameter}"),
+        after: format!("with {parameter}"),
     }
 }
 

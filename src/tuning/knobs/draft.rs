@@ -197,8 +197,8 @@ impl<'a, 'h> Draft<'a, 'h> {
         self.item.status = self.status();
         self.item.current = self.current.join(" ");
         self.item.want = self.want.join(" ");
-        if self.item.status == Status::NotApplicable && self.item.current.is_empty() {
-            "absent".clone_into(&mut self.item.current);
+        if self.item.current.is_empty() {
+            "-".clone_into(&mut self.item.current);
         }
         let is_unexplained = self.item.hint.is_none() && self.item.error.is_none();
         if self.item.status == Status::NotApplicable && is_unexplained {
@@ -282,6 +282,10 @@ pub(super) fn split(host: &Host<'_>, knob: &Knob) -> Result<Split, Vec<Item>> {
                 others,
             })
         }
-        Err(why) => Err(not_applicable(host, knob, &format!("no layout: {why}"))),
+        // The layout's own row has all of it; a dozen rows need no more than the gist.
+        Err(why) => {
+            let gist = why.split(": ").next().unwrap_or(why);
+            Err(not_applicable(host, knob, &format!("no layout: {gist}")))
+        }
     }
 }

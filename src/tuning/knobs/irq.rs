@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use crate::cpu::{CpuSet, SysError};
 use crate::ids::CpuId;
 use crate::tuning::host::Host;
@@ -25,6 +27,43 @@ pub const MOVE: Knob = Knob {
     persist: Persist::Unit,
     probe: probe_move,
 };
+
+/// An interrupt as a report shows it. What cannot be read is empty.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Interrupt {
+    /// Its number.
+    pub irq: String,
+    /// Who raises it.
+    pub device: String,
+    /// Where it may go.
+    pub allowed: String,
+    /// Where it goes.
+    pub effective: String,
+    /// Whether the kernel alone says where.
+    pub is_managed: bool,
+}
+
+/// The interrupts of a host, by number.
+pub fn interrupts(host: &Host<'_>) -> Vec<Interrupt> {
+    let numbers = host.sys.list(IRQS).unwrap_or_default();
+    let is_number = |name: &String| name.parse::<u32>().is_ok();
+    let one = |irq: String| {
+        let read = |name: &str| {
+            host.sys
+                .read(&format!("{IRQS}/{irq}/{name}"))
+                .unwrap_or_default()
+        };
+        let device = device(host, &irq);
+        Interrupt {
+            allowed: read("smp_affinity_list"),
+            effective: read("effective_affinity_list"),
+            is_managed: is_managed(host, &irq, &device),
+            device,
+            irq,
+        }
+    };
+    numbers.into_iter().filter(is_number).map(one).collect()
+}
 
 /// One interrupt that may be moved and has to be.
 struct Stray {

@@ -5,8 +5,8 @@ use crate::tuning::item::{Group, Item, Persist, Status};
 
 use super::Knob;
 use super::draft::Draft;
-use super::rule::Rule;
 use super::services::has_systemd;
+use super::sysctl;
 
 /// Our file beside the engine's unit.
 pub const LIMITS_DROP_IN: &str = "/etc/systemd/system/corelane.service.d/60-corelane-limits.conf";
@@ -30,11 +30,7 @@ pub const LIMITS: Knob = Knob {
 fn limits(host: &Host<'_>) -> Vec<Item> {
     let mut ring = Draft::new(host, &LIMITS).kept_by(Persist::Sysctl);
     // Absent on kernels that cannot forbid it.
-    ring.value(
-        "/proc/sys/kernel/io_uring_disabled",
-        "io_uring_disabled",
-        &Rule::Is("0"),
-    );
+    sysctl::check(&mut ring, host, &LIMITS);
     vec![ring.item(), processes(host)]
 }
 

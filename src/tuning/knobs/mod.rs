@@ -30,8 +30,10 @@ use super::host::Host;
 use super::item::{Group, Item, Persist};
 
 pub use boot::{GRUB_DROP_IN, drop_in as boot_drop_in};
+pub use irq::{Interrupt, interrupts};
 pub use limits::{LIMITS_DROP_IN, drop_in as limits_drop_in};
 pub use sysctl::{SYSCTL_DROP_IN, drop_in as sysctl_drop_in};
+pub use threads::engines;
 pub use udev::{UDEV_DROP_IN, drop_in as udev_drop_in};
 
 /// One knob.

@@ -8,7 +8,7 @@ use crate::tuning::item::{Group, Item, Persist};
 
 use super::draft::{Draft, split};
 use super::rule::{Form, Rule};
-use super::{Knob, cpu, kernel, mm, net};
+use super::{Knob, cpu, kernel, limits, mm, net};
 
 /// Our file.
 pub const SYSCTL_DROP_IN: &str = "/etc/sysctl.d/90-corelane.conf";
@@ -46,6 +46,7 @@ const SETTINGS: &[Setting] = &[
     setting(&mm::SWAP, "vm.swappiness", Want::AtMost(1)),
     setting(&mm::COMPACT, "vm.compaction_proactiveness", Want::Is(0)),
     setting(&mm::COMPACT, "vm.watermark_boost_factor", Want::Is(0)),
+    setting(&limits::LIMITS, "kernel.io_uring_disabled", Want::Is(0)),
     setting(&kernel::WATCHDOG, "kernel.nmi_watchdog", Want::Is(0)),
     setting(
         &kernel::WATCHDOG,

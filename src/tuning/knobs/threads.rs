@@ -129,7 +129,7 @@ fn kthreads(host: &Host<'_>) -> Vec<Item> {
 }
 
 /// Processes of a running engine: a node, and not one of the program's other commands.
-fn engines(host: &Host<'_>) -> Vec<String> {
+pub fn engines(host: &Host<'_>) -> Vec<String> {
     let mut pids = processes(host);
     pids.retain(|pid| {
         let comm = host.sys.read(&format!("/proc/{pid}/comm"));
