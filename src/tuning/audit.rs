@@ -337,11 +337,12 @@ impl Role {
 /// What a thread is for. A new one has the name of the thread that started it for a moment, and of
 /// several that have an executor's name only the oldest is it.
 fn role(facts: &ThreadFacts, executors: &[&ThreadFacts]) -> Role {
-    match Role::of(&facts.comm) {
-        Role::Shard(_) if !executors.iter().any(|executor| executor.tid == facts.tid) => {
-            Role::Housekeeping
-        }
-        role => role,
+    let role = Role::of(&facts.comm);
+    let is_executor = executors.iter().any(|executor| executor.tid == facts.tid);
+    if matches!(role, Role::Shard(_)) && !is_executor {
+        Role::Housekeeping
+    } else {
+        role
     }
 }
 
