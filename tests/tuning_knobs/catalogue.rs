@@ -165,5 +165,8 @@ fn the_examples_are_what_is_written_for_the_reference_host() {
         .file_name()
         .unwrap()
         .to_string_lossy();
-    golden(&format!("tuning/systemd/{limits}"), &limits_drop_in());
+    golden(
+        &format!("tuning/systemd/corelane.service.d/{limits}"),
+        &limits_drop_in(),
+    );
 }

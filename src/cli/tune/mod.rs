@@ -12,10 +12,10 @@ mod open;
 mod plan;
 mod report;
 mod revert;
+mod root;
 mod table;
 mod verify;
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -24,9 +24,6 @@ use clap::{Args, Subcommand};
 use crate::cpu::HostSys;
 
 pub use crate::tuning::exit::Exit;
-
-/// Where the environment says that the host's files are.
-const ROOT_VARIABLE: &str = "TUNING_ROOT";
 
 /// Arguments of `corelane tune`.
 #[derive(Debug, Args)]
@@ -120,37 +117,6 @@ impl GlobalArgs {
     /// The environment and the option name different places: changing one while the other is meant
     /// must not happen.
     fn sys(&self) -> Result<HostSys, String> {
-        root(self.root.clone(), std::env::var_os(ROOT_VARIABLE)).map(HostSys::new)
-    }
-}
-
-fn root(option: Option<PathBuf>, variable: Option<OsString>) -> Result<PathBuf, String> {
-    let variable = variable.filter(|root| !root.is_empty()).map(PathBuf::from);
-    match (option, variable) {
-        (Some(option), Some(variable)) if option != variable => Err(format!(
-            "--root is {}, {ROOT_VARIABLE} is {}; allowed: one of the two, or the same",
-            option.display(),
-            variable.display()
-        )),
-        (Some(root), _) | (None, Some(root)) => Ok(root),
-        (None, None) => Ok(PathBuf::from("/")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn two_roots_are_an_error() {
-        let path = |text: &str| Some(PathBuf::from(text));
-        let variable = |text: &str| Some(OsString::from(text));
-        assert_eq!(root(None, None), Ok(PathBuf::from("/")));
-        assert_eq!(root(path("/a"), None), Ok(PathBuf::from("/a")));
-        assert_eq!(root(None, variable("/b")), Ok(PathBuf::from("/b")));
-        assert_eq!(root(None, variable("")), Ok(PathBuf::from("/")));
-        assert_eq!(root(path("/a"), variable("/a")), Ok(PathBuf::from("/a")));
-        let error = root(path("/"), variable("/b")).unwrap_err();
-        assert!(error.contains("TUNING_ROOT is /b"), "{error}");
+        root::root(self.root.clone(), std::env::var_os(root::ROOT_VARIABLE)).map(HostSys::new)
     }
 }
