@@ -286,8 +286,16 @@ impl Run {
     /// earlier one.
     fn look_again(&mut self, host: &Host<'_>) -> Result<(), SysError> {
         let mut is_new = false;
-        for line in &mut self.applied.lines {
-            if line.done != Done::Applied {
+        let places: Vec<String> = self
+            .applied
+            .lines
+            .iter()
+            .map(|line| line.step.action.place())
+            .collect();
+        for (at, line) in self.applied.lines.iter_mut().enumerate() {
+            // A later round may have wanted more of the same file, and then its value counts.
+            let is_replaced = places[at + 1..].contains(&places[at]);
+            if line.done != Done::Applied || is_replaced {
                 continue;
             }
             let entry = Entry::intent(&line.step, "", 0);

@@ -51,7 +51,7 @@ impl Fixture {
         host
     }
 
-    /// All but irqbalance's process and other tuners, which the tests of refusals are about.
+    /// Named, so that hosts too small for a layout are changed as well.
     fn selection() -> Selection {
         Selection::of(ids(KNOBS))
     }
@@ -182,6 +182,7 @@ fn where_another_tuner_has_the_host_it_is_named() {
         hosts::host("tuned_already"),
         Answers::Kernel,
     );
+    fixture.fake.put("/proc/900/comm", "tuned");
     let selection = Fixture::selection();
     let order = Order {
         catalogue: KNOBS,

@@ -2,13 +2,15 @@
 
 use std::fs;
 
+use corelane::tuning::apply::{Order, apply};
+use corelane::tuning::check::Selection;
 use corelane::tuning::exit::Exit;
 use corelane::tuning::plan::Allow;
 use corelane::tuning::revert::Foreign;
 use corelane::tuning::state::{Lock, STATE_PATH};
 
 use crate::fake_host::kernel::Answers;
-use crate::rig::{ALLOWED, Rig};
+use crate::rig::{ALLOWED, CATALOGUE, Rig};
 
 /// The words of a refused apply, which has changed nothing.
 fn refused(rig: &Rig) -> String {
@@ -109,8 +111,19 @@ fn where_another_tuner_is_at_work_nothing_is_changed() {
 #[test]
 fn a_host_without_a_layout_is_changed_only_in_what_is_named() {
     let rig = Rig::new(Answers::Kernel);
-    let host = rig.host();
-    assert!(host.layout.is_err());
+    rig.fake.put("/sys/devices/system/cpu/online", "0-2");
+    let mut host = rig.host();
+    let why = host.layout.clone().expect_err("three cores are too few");
+    let order = Order {
+        catalogue: CATALOGUE,
+        selection: &Selection::default(),
+        allow: ALLOWED,
+    };
+    let error = apply(&mut host, &order, &mut |_| {}).expect_err("nothing is named");
+    assert_eq!(error.exit(), Exit::Refused);
+    assert!(error.to_string().contains(&why), "{error}");
+    assert!(error.to_string().contains("--only"), "{error}");
+    assert_eq!(rig.sys.changes(), 0);
     // What is named is done; the rig names all.
     assert!(!rig.apply(Allow::default()).lines.is_empty());
 }
