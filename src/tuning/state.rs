@@ -174,11 +174,13 @@ impl Lock {
     /// Somebody else has it, or it cannot be taken.
     pub fn take(sys: &dyn Sys) -> Result<Lock, LockError> {
         let path = sys.root().join(LOCK_PATH.trim_start_matches('/'));
-        let failed = |error: io::Error| match error.kind() {
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                LockError::Denied
-            }
-            _ => LockError::Failed(error),
+        const DENIED: [io::ErrorKind; 2] = [
+            io::ErrorKind::PermissionDenied,
+            io::ErrorKind::ReadOnlyFilesystem,
+        ];
+        let failed = |error: io::Error| match DENIED.contains(&error.kind()) {
+            true => LockError::Denied,
+            false => LockError::Failed(error),
         };
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(failed)?;

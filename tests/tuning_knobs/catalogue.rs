@@ -31,8 +31,9 @@ fn repository(path: &str) -> PathBuf {
 pub fn golden(path: &str, wanted: &str) {
     let file = repository(path);
     if std::env::var_os("UPDATE").is_some() {
-        fs::create_dir_all(file.parent().unwrap()).unwrap();
-        fs::write(&file, wanted).unwrap();
+        let folder = file.parent().expect("a file of the repository");
+        fs::create_dir_all(folder).expect("the folder can be made");
+        fs::write(&file, wanted).expect("the file can be written");
         return;
     }
     let there = fs::read_to_string(&file).unwrap_or_default();

@@ -352,8 +352,8 @@ fn the_boot_drop_in_adds_and_never_repeats_what_others_gave() {
         .flat_map(|id| probe(&host, id))
         .flat_map(|item| item.actions)
         .filter_map(|action| match action {
-            Action::DropIn { path, after, .. } if path == GRUB_DROP_IN => Some(after),
-            _ => None,
+            Action::DropIn { path, after, .. } => (path == GRUB_DROP_IN).then_some(after),
+            Action::Write { .. } | Action::Run { .. } | Action::Affinity { .. } => None,
         })
         .collect();
     assert_eq!(texts.len(), 4);
