@@ -174,11 +174,16 @@ impl Lock {
     /// Somebody else has it, or it cannot be taken.
     pub fn take(sys: &dyn Sys) -> Result<Lock, LockError> {
         let path = sys.root().join(LOCK_PATH.trim_start_matches('/'));
-        let failed = |error: io::Error| match error.kind() {
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+        let failed = |error: io::Error| {
+            let denied = [
+                io::ErrorKind::PermissionDenied,
+                io::ErrorKind::ReadOnlyFilesystem,
+            ];
+            if denied.contains(&error.kind()) {
                 LockError::Denied
+            } else {
+                LockError::Failed(error)
             }
-            _ => LockError::Failed(error),
         };
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(failed)?;
