@@ -39,16 +39,16 @@ fn host_with_stubs() -> Rig {
     let rig = Rig::new(Answers::Plain);
     for (name, text) in STUBS {
         let path = rig.fake.at(&format!("/usr/sbin/{name}"));
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, text).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::create_dir_all(path.parent().expect("below the root")).expect("in our folder");
+        fs::write(&path, text).expect("in our folder");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("in our folder");
     }
     rig
 }
 
 fn script_of(rig: &Rig) -> String {
     let report = check_knobs(&rig.host(), &everything(), CATALOGUE);
-    script(&Plan::of(&report, ALLOWED).unwrap())
+    script(&Plan::of(&report, ALLOWED).expect("in our folder"))
 }
 
 /// Runs a script against a host in a folder; its exit code and what it complained about.
@@ -57,8 +57,11 @@ fn run(shell: &str, rig: &Rig, script: &str) -> (Option<i32>, String) {
         .args(["-c", script])
         .env("TUNING_ROOT", rig.fake.path())
         .output()
-        .unwrap();
-    (ran.status.code(), String::from_utf8(ran.stderr).unwrap())
+        .expect("in our folder");
+    (
+        ran.status.code(),
+        String::from_utf8(ran.stderr).expect("in our folder"),
+    )
 }
 
 #[test]
