@@ -44,6 +44,7 @@ pub fn host(name: &str) -> FakeHost {
         "managed_nvme" => topology::managed_nvme(),
         "bond_vlan" => topology::bond_vlan(),
         "empty_msi" => topology::empty_msi(),
+        "tuned_already" => topology::tuned_already(),
         other => panic!("{other} is not asked for by itself yet"),
     };
     add_knobs(&host, name);
