@@ -17,7 +17,7 @@
 //!
 //! To run a node in a program of yours, see [`control::Node`] and `examples/custom_handler.rs`; to
 //! talk to one, [`client`]; to send transactions to a Kafka or Redpanda cluster and to process them
-//! without a node, [`kafka::client`]. `docs/ARCHITECTURE.md` says where to start reading.
+//! without a node, [`kafka::client`]; to find the nearest shard of a place, [`geo::ShardManager`]. `docs/ARCHITECTURE.md` says where to start reading.
 //!
 //! The modules stand in layer order. Imports point down only, and `tests/tidy.rs` holds that.
 

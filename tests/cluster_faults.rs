@@ -29,7 +29,7 @@ use corelane::engine::process::{DEAD_LETTER_PARTITION, DEAD_LETTER_REASON};
 use corelane::ids::Acks;
 use corelane::telemetry::Counter;
 use echo::EchoSetup;
-use judge::{judge, sum, sum_of_receipts};
+use judge::{judge, judge_at_least_once, sum, sum_of_receipts};
 use kafka::{Extra, Isolation, KafkaCluster};
 use random::Random;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
@@ -85,6 +85,12 @@ fn killed_leaders_lose_and_repeat_nothing() {
             cluster.start(leader);
             wait_in_sync(&cluster);
         }
+        // One that hands over its leaderships before it goes.
+        let leader = cluster.leader_of("transactions-east", 0);
+        cluster.stop(leader);
+        traffic.wait_for_more(300);
+        cluster.start(leader);
+        wait_in_sync(&cluster);
         drop(ending);
     });
     let receipts = traffic.receipts();
@@ -121,6 +127,34 @@ fn our_own_process_killed_loses_and_repeats_nothing() {
     });
     child.stop();
     judge(&cluster, &traffic.receipts());
+}
+
+#[test]
+fn at_least_once_loses_nothing_when_node_and_leader_are_killed() {
+    let Some(cluster) = KafkaCluster::up_or_skip("leastonce", 3, Extra::default()) else {
+        return;
+    };
+    let mut random = Random::from_environment("leastonce");
+    let setup = EchoSetup::new(&cluster, "processing = \"at_least_once\"");
+    let traffic = Traffic::default();
+    let address = setup.address();
+    let mut child = setup.start_child(2);
+    std::thread::scope(|scope| {
+        let ending = traffic.start(scope, &address);
+        for _ in 0..3 {
+            traffic.wait_for_more(random.within(1..1000) as usize);
+            child.kill9();
+            child = setup.start_child(random.within(1..3));
+        }
+        let leader = cluster.leader_of("transactions-east", 0);
+        cluster.kill(leader);
+        traffic.wait_for_more(300);
+        cluster.start(leader);
+        wait_in_sync(&cluster);
+        drop(ending);
+    });
+    child.stop();
+    judge_at_least_once(&cluster, &traffic.receipts());
 }
 
 #[test]

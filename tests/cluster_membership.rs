@@ -213,6 +213,8 @@ fn a_group_shares_the_partitions_while_members_come_leave_and_die() {
     wait_until_shared("two share them", &[&a, &b], all);
     let held_by_two = held(&a);
     assert!(held_by_two < all && count(&a, Counter::PartitionsRevoked) > 0);
+    let rebalances = count(&a, Counter::Rebalances);
+    assert!(rebalances >= 2, "given all, then some taken: {rebalances}");
 
     // A third dies without a goodbye.
     let mut third = Other::start(&text(
@@ -235,6 +237,7 @@ fn a_group_shares_the_partitions_while_members_come_leave_and_die() {
     let (sent, _submitter) = load.stop();
     all_have_receipts(&sent);
     a.drain(fleet::PATIENCE).expect("drained in time");
+    assert_eq!(a.lag(), 0);
     assert!(a.failure().is_none());
     let report = a.report().expect("every core answers");
     a.stop().expect("stopped cleanly");

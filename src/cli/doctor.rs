@@ -2,14 +2,14 @@
 //!
 //! Owns: its arguments. Never does: probing ([`crate::tuning::doctor`]).
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
 
 use super::{jitter, outcome};
-use crate::config::Config;
+use crate::config::{Config, StorageKind};
 use crate::cpu::HostSys;
 use crate::tuning::doctor;
 use crate::tuning::doctor::findings::Level;
@@ -50,9 +50,14 @@ pub fn doctor(args: &DoctorArgs) -> ExitCode {
 }
 
 /// Warns once for each thing that is wrong with the host, as far as it can be read in a few
-/// milliseconds and without writing: for the start of a node.
-pub(super) fn warn(directory: &Path) {
-    for finding in doctor::glance(&HostSys::new("/"), directory) {
+/// milliseconds and without writing: for the start of a node. Of the disk only where the node
+/// writes to it.
+pub(super) fn warn(config: &Config) {
+    let is_of_disk = |id: &str| id.starts_with("blk.") || id.starts_with("fs.");
+    for finding in doctor::glance(&HostSys::new("/"), &config.log.directory) {
+        if config.storage() == StorageKind::Clusters && is_of_disk(finding.id) {
+            continue;
+        }
         match finding.level {
             Level::Blocks | Level::Costs => {
                 tracing::warn!(finding = finding.id, fix = %finding.fix, "{}", finding.what);

@@ -12,7 +12,7 @@ use clap::Args;
 
 use super::outcome;
 use super::settings::{self, Overrides};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, StorageKind};
 use crate::control::signals::StopSignal;
 use crate::control::{Node, NodeOptions};
 use crate::engine::ledger::Ledger;
@@ -82,7 +82,7 @@ pub fn serve(args: ServeArgs) -> ExitCode {
 
 fn execute(args: &ServeArgs) -> Result<(), Box<dyn Error>> {
     let config = args.config()?;
-    super::doctor::warn(&config.log.directory);
+    super::doctor::warn(&config);
     let stop = StopSignal::listen()?;
     let node = Node::start(&config, NodeOptions::default(), Ledger::new)?;
     node.stay_with_housekeeping();
@@ -114,6 +114,12 @@ fn announce(node: &Node, config: &Config) {
     for path in &config.gateway.unix {
         eprintln!("listening on unix:{}", path.display());
     }
-    let directory = config.log.directory.display();
-    eprintln!("ready: {} cores, data directory {directory}", node.cores());
+    let records = match config.storage() {
+        StorageKind::Embedded => format!("data directory {}", config.log.directory.display()),
+        StorageKind::Clusters => {
+            let names: Vec<&str> = config.clusters.keys().map(String::as_str).collect();
+            format!("clusters {}", names.join(", "))
+        }
+    };
+    eprintln!("ready: {} cores, {records}", node.cores());
 }

@@ -181,11 +181,17 @@ fn topics_of_shards_have_partitions(config: &Config) -> Result<(), ConfigError> 
     Ok(())
 }
 
-/// Each cluster has the topics of its shards, their dead letters, and each topic of `[[topics]]`.
+/// Each cluster has the topics of its shards, their dead letters and state, and each topic of
+/// `[[topics]]`.
 fn topics_differ_on_each_cluster(config: &Config) -> Result<(), ConfigError> {
     let mut owners: BTreeMap<(&str, String), usize> = BTreeMap::new();
     for (index, shard) in config.shards.iter().enumerate() {
-        for topic in [shard.topic_name(), shard.dead_letter_topic()] {
+        let topics = [
+            shard.topic_name(),
+            shard.dead_letter_topic(),
+            shard.state_topic(),
+        ];
+        for topic in topics {
             let taken = |owner: usize| {
                 ConfigError::key(
                     format!("shards[{index}].topic"),
@@ -193,7 +199,8 @@ fn topics_differ_on_each_cluster(config: &Config) -> Result<(), ConfigError> {
                         "{topic:?} on {:?} belongs to shards[{owner}] already",
                         shard.cluster
                     ),
-                    "a topic of its own, and one for its dead letters (its name with .dlq)",
+                    "a topic of its own, one for its dead letters (its name with .dlq) and one for its \
+                     state (.state)",
                 )
             };
             if let Some(owner) = owners.insert((&shard.cluster, topic.clone()), index) {
@@ -207,7 +214,7 @@ fn topics_differ_on_each_cluster(config: &Config) -> Result<(), ConfigError> {
             return Err(ConfigError::key(
                 format!("topics[{index}].name"),
                 format!("{:?} on {cluster:?} belongs to shards[{owner}]", topic.name),
-                "a name that no shard's topic or dead letters have",
+                "a name that no shard's topic, dead letters or state have",
             ));
         }
     }

@@ -153,6 +153,11 @@ impl ShardConfig {
     pub fn dead_letter_topic(&self) -> String {
         format!("{}.dlq", self.topic_name())
     }
+
+    /// The topic that holds the state of its lanes, on a cluster.
+    pub fn state_topic(&self) -> String {
+        format!("{}.state", self.topic_name())
+    }
 }
 
 impl ClusterConfig {

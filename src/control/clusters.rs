@@ -211,6 +211,7 @@ impl<'a> Clusters<'a> {
             outstanding_max: (in_flight_max / config.clusters.len()).max(1),
             // A quarter; see `ClusterConfig::settings`.
             read_ahead_max: cluster.memory_per_partition as usize / 4 * count,
+            poll_records_max: cluster.consumer(Vec::new()).max_poll_records as usize,
             history_records_max: self.history_of_partition(),
             unreachable_ns: u64::from(cluster.unreachable_ms) * 1_000_000,
         };
@@ -235,7 +236,7 @@ impl<'a> Clusters<'a> {
     fn shard_topic(&self, shard: &ShardConfig) -> ShardTopic {
         ShardTopic {
             name: shard.topic_name(),
-            state: state_topic(shard),
+            state: shard.state_topic(),
             partitions: self.partitions[&shard.id].clone(),
         }
     }
@@ -274,11 +275,6 @@ fn guarantee(cluster: &ClusterConfig) -> Guarantee {
     }
 }
 
-/// The topic that holds the state of a shard's lanes.
-fn state_topic(shard: &ShardConfig) -> String {
-    format!("{}.state", shard.topic_name())
-}
-
 /// The engine's numbers of the topics that processing writes to: the dead letters of each shard,
 /// then those that are configured, which are on every cluster.
 fn topic_ids(config: &Config) -> (BTreeMap<ShardId, TopicId>, BTreeMap<String, TopicId>) {
@@ -305,7 +301,7 @@ fn ensure(
         ensurer.topic(&shard.topic_name(), partitions, copies, &[])?;
         // Only the last value of each key is needed, and it must never go.
         let compact = [("cleanup.policy", "compact")];
-        ensurer.topic(&state_topic(shard), partitions, copies, &compact)?;
+        ensurer.topic(&shard.state_topic(), partitions, copies, &compact)?;
         let dead_letter = shard.dead_letter_topic();
         ensurer.topic(&dead_letter, partitions, copies, &[])?;
         outputs.push(OutputTopic {

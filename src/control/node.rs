@@ -368,16 +368,23 @@ impl Node {
                 return Err(failure);
             }
             if start.elapsed() > timeout {
-                let sum =
-                    |of: fn(&CoreStatus) -> u64| self.cores.iter().map(|c| of(&c.status)).sum();
                 return Err(StopError::NotDrained {
                     seconds: timeout.as_secs(),
-                    in_flight: sum(CoreStatus::in_flight),
-                    backlog: sum(CoreStatus::backlog),
+                    in_flight: self.sum(CoreStatus::in_flight),
+                    backlog: self.lag(),
                 });
             }
             std::thread::sleep(Duration::from_micros(500));
         }
+    }
+
+    /// Records that are in the partitions of this node and not yet processed: its consumer lag.
+    pub fn lag(&self) -> u64 {
+        self.sum(CoreStatus::backlog)
+    }
+
+    fn sum(&self, of: fn(&CoreStatus) -> u64) -> u64 {
+        self.cores.iter().map(|core| of(&core.status)).sum()
     }
 
     /// What the cores have done so far; `None` if one of them does not answer.

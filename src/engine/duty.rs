@@ -207,12 +207,14 @@ impl<S: Storage, F: HandlerFactory> Core<S, F> {
         let StorageCounts {
             assigned,
             revoked,
+            rebalances,
             committed,
             aborted,
             unreachable,
         } = counts;
         self.counters.add(Counter::PartitionsAssigned, assigned);
         self.counters.add(Counter::PartitionsRevoked, revoked);
+        self.counters.add(Counter::Rebalances, rebalances);
         self.counters.add(Counter::TransactionsCommitted, committed);
         self.counters.add(Counter::TransactionsAborted, aborted);
         self.counters.add(Counter::ClusterUnreachable, unreachable);

@@ -281,7 +281,13 @@ impl Worker {
     fn commit_offsets(&self, offsets: &[NamedOffset]) -> Result<(), KafkaError> {
         let start = Instant::now();
         loop {
-            let result = self.parts.consumer.commit(offsets, CALL_MAX);
+            let mut result = self.parts.consumer.commit(offsets, CALL_MAX);
+            if result.as_ref().is_err_and(KafkaError::is_timeout) {
+                // As with `Worker::committed`. Of a group with members the cluster takes no
+                // positions from outside, so this does no harm there.
+                let reader = self.reader();
+                result = reader.and_then(|reader| reader.control().commit(offsets, CALL_MAX));
+            }
             let is_over = start.elapsed() > COMMIT_MAX || self.give_up.load(Ordering::Acquire);
             let helper = &*self.parts.name;
             tracing::debug!(helper, ?offsets, ?result, "positions are committed");

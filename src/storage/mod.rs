@@ -31,6 +31,8 @@ pub struct StorageCounts {
     pub assigned: u64,
     /// Partitions that were taken from this core.
     pub revoked: u64,
+    /// Times that a consumer group gave this core partitions or took some.
+    pub rebalances: u64,
     /// Kafka transactions committed.
     pub committed: u64,
     /// Kafka transactions aborted.
@@ -43,6 +45,7 @@ impl std::ops::AddAssign for StorageCounts {
     fn add_assign(&mut self, other: StorageCounts) {
         self.assigned += other.assigned;
         self.revoked += other.revoked;
+        self.rebalances += other.rebalances;
         self.committed += other.committed;
         self.aborted += other.aborted;
         self.unreachable += other.unreachable;

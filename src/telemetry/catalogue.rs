@@ -128,6 +128,8 @@ catalogue! {
             "Partitions on clusters that this core was given to process.";
         PartitionsRevoked = "partitions_revoked", Events,
             "Partitions on clusters that were taken from this core.";
+        Rebalances = "rebalances", Events,
+            "Times that a consumer group gave this core partitions or took some from it.";
         TransactionsCommitted = "kafka_transactions_committed", Events,
             "Kafka transactions of processing that were committed.";
         TransactionsAborted = "kafka_transactions_aborted", Events,

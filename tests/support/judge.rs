@@ -51,6 +51,17 @@ fn receipts_are_true(cluster: &KafkaCluster, receipts: &BTreeMap<String, TxRecei
     count
 }
 
+/// What must hold with `at_least_once` in place of `exactly_once`: outputs may be there more often.
+pub fn judge_at_least_once(cluster: &KafkaCluster, receipts: &BTreeMap<String, TxReceipt>) {
+    receipts_are_true(cluster, receipts);
+    let outputs = cluster.consume_all(OUTPUTS, Isolation::ReadCommitted);
+    let seen: BTreeSet<Vec<u8>> = outputs.into_iter().filter_map(|o| o.key).collect();
+    let is_lost = |id: &&String| !seen.contains(id.as_bytes());
+    let lost: Vec<_> = receipts.keys().filter(is_lost).collect();
+    assert!(lost.is_empty(), "{} lost: {lost:?}", lost.len());
+    assert_eq!(seen.len(), receipts.len(), "outputs of nothing");
+}
+
 fn outputs_are_there_once(cluster: &KafkaCluster, receipts: &BTreeMap<String, TxReceipt>) {
     let mut seen = BTreeSet::new();
     let mut twice = Vec::new();

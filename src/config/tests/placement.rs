@@ -113,6 +113,13 @@ fn topics_on_a_cluster_are_whole_and_differ() {
         ),
         (
             format!(
+                "{CLUSTER}{a}{}",
+                on_tokyo(2, "b", "topic = \"transactions-a.state\"")
+            ),
+            "shards[1].topic: \"transactions-a.state\" on \"tokyo\" belongs to shards[0] already",
+        ),
+        (
+            format!(
                 "{CLUSTER}[[topics]]\nname = \"x.dlq\"\n{}",
                 on_tokyo(1, "a", "topic = \"x\"")
             ),

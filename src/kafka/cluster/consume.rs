@@ -7,9 +7,6 @@ use crate::clock::Now;
 use crate::kafka::native::{ConsumerEvent, KafkaError, TopicPartition};
 use crate::storage::{ReadOutcome, Record, Visit};
 
-/// Messages taken from librdkafka in one cycle; so many more than its bound a core may hold.
-const MESSAGES_MAX: usize = 2048;
-
 /// A member of a group must poll now and then also when there is no news, or it counts as dead.
 const POLL_INTERVAL_NS: u64 = 1_000_000_000;
 
@@ -33,7 +30,7 @@ impl Cluster {
         // Taken out for the time of the poll, since its events change everything else.
         let mut events = std::mem::take(&mut self.arrivals);
         let mut keep = |event| events.push(event);
-        let work = self.consumer.poll(MESSAGES_MAX, &mut keep);
+        let work = self.consumer.poll(self.poll_records_max, &mut keep);
         for event in events.drain(..) {
             self.on_consumer_event(event, now);
         }
@@ -54,9 +51,18 @@ impl Cluster {
             ConsumerEvent::End(..) => {}
             ConsumerEvent::Partition(place, error) => self.on_partition_error(place, &error),
             ConsumerEvent::Error(error) => self.on_client_error(&error),
-            ConsumerEvent::Assigned(places) => self.on_assigned(&places),
-            ConsumerEvent::Revoked(places) => self.on_revoked(&places),
-            ConsumerEvent::Lost(places) => self.on_lost(&places),
+            ConsumerEvent::Assigned(places) => {
+                self.counts.rebalances += 1;
+                self.on_assigned(&places);
+            }
+            ConsumerEvent::Revoked(places) => {
+                self.counts.rebalances += 1;
+                self.on_revoked(&places);
+            }
+            ConsumerEvent::Lost(places) => {
+                self.counts.rebalances += 1;
+                self.on_lost(&places);
+            }
             ConsumerEvent::Committed { result: Ok(()), .. } => {}
             ConsumerEvent::Committed {
                 result: Err(error),

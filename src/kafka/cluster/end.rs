@@ -55,6 +55,8 @@ pub struct Cluster {
     /// Bytes of messages that were read ahead, over all partitions.
     pub(super) read_ahead: usize,
     pub(super) read_ahead_max: usize,
+    /// Messages taken from librdkafka in one cycle.
+    pub(super) poll_records_max: usize,
     pub(super) news: VecDeque<LaneNews>,
     pub(super) history: VecDeque<History>,
     /// Partitions asked of the helper whose answer has not come.

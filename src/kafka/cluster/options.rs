@@ -105,6 +105,9 @@ pub struct ClusterOptions {
     pub outstanding_max: usize,
     /// Bytes of messages read ahead, over all partitions, beyond which no more are taken.
     pub read_ahead_max: usize,
+    /// Messages taken from librdkafka in one cycle, 1 or more; so many more than
+    /// `read_ahead_max` allows a core may hold.
+    pub poll_records_max: usize,
     /// Ids wanted of each partition when it is taken over.
     pub history_records_max: u64,
     /// Nanoseconds without an acknowledgement after which the cluster counts as unreachable.
@@ -248,6 +251,7 @@ fn assemble(
         polled_at: Nanos(0),
         read_ahead: 0,
         read_ahead_max: options.read_ahead_max,
+        poll_records_max: options.poll_records_max,
         news: VecDeque::new(),
         history: VecDeque::new(),
         opening: 0,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::{CALL_MAX, Reply, Worker};
 use crate::ids::{Offset, UnixMillis};
 use crate::kafka::native::{
-    ConsumerEvent, KafkaError, Message, NativeConsumer, TopicPartition, Wake,
+    ConsumerEvent, ErrorClass, KafkaError, Message, NativeConsumer, TopicPartition, Wake,
 };
 
 /// Messages taken from the reader at a time.
@@ -124,7 +124,7 @@ impl Worker {
             .iter()
             .map(|r| (r.topic.clone(), r.index))
             .collect();
-        let committed = self.persist(|| self.parts.consumer.committed(&names, CALL_MAX))?;
+        let committed = self.persist(|| self.committed(&names))?;
         let mut reader = self.reader()?;
         let mut opened = BTreeMap::new();
         let (mut histories, mut states) = (Vec::new(), Vec::new());
@@ -190,7 +190,25 @@ impl Worker {
         Ok(opened.into_values().collect())
     }
 
-    fn reader(&self) -> Result<NativeConsumer, KafkaError> {
+    /// The committed positions of partitions.
+    ///
+    /// After a broker that stood still, librdkafka 2.12.1 may never find the group's coordinator
+    /// again, and then every call of this client times out, although it reads and others are
+    /// answered. So where it does, a client of its own asks.
+    pub(super) fn committed(
+        &self,
+        names: &[(String, i32)],
+    ) -> Result<Vec<Option<Offset>>, KafkaError> {
+        match self.parts.consumer.committed(names, CALL_MAX) {
+            Err(error) if error.class() == ErrorClass::Retry => {
+                let reader = self.reader()?;
+                reader.control().committed(names, CALL_MAX)
+            }
+            result => result,
+        }
+    }
+
+    pub(super) fn reader(&self) -> Result<NativeConsumer, KafkaError> {
         let thread = std::thread::current();
         let wake: Wake = Arc::new(move || thread.unpark());
         (self.parts.make_reader)(wake)

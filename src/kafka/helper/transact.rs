@@ -127,7 +127,7 @@ impl Worker {
             .iter()
             .map(|known| (known.topic.clone(), known.index))
             .collect();
-        let committed = self.parts.consumer.committed(&names, CALL_MAX)?;
+        let committed = self.committed(&names)?;
         Ok(fate_of(known, &committed))
     }
 

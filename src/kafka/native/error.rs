@@ -349,3 +349,46 @@ fn taking_code<R>(function: unsafe extern "C" fn(Code) -> R) -> unsafe extern "C
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_classed_by_what_can_be_done_about_them() {
+        use ErrorClass::{AbortTransaction, Fatal, Retry};
+        let classed = [
+            (Code::RD_KAFKA_RESP_ERR__TRANSPORT, Retry),
+            (Code::RD_KAFKA_RESP_ERR__TIMED_OUT, Retry),
+            (Code::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION, Retry),
+            (Code::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS, Retry),
+            (Code::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS, Retry),
+            (Code::RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS, Retry),
+            (Code::RD_KAFKA_RESP_ERR_OFFSET_NOT_AVAILABLE, Retry),
+            (Code::RD_KAFKA_RESP_ERR__PURGE_QUEUE, AbortTransaction),
+            (Code::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION, AbortTransaction),
+            (
+                Code::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER,
+                AbortTransaction,
+            ),
+            (Code::RD_KAFKA_RESP_ERR__FENCED, Fatal),
+            (Code::RD_KAFKA_RESP_ERR_PRODUCER_FENCED, Fatal),
+            (Code::RD_KAFKA_RESP_ERR_INVALID_TXN_STATE, Fatal),
+            (Code::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, Fatal),
+            (Code::RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED, Fatal),
+            (Code::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, Fatal),
+        ];
+        for (code, class) in classed {
+            assert_eq!(class_of(code as i32), class, "{code:?}");
+        }
+        // One that a later broker may have invented.
+        assert_eq!(class_of(4_711), Retry);
+    }
+
+    #[test]
+    fn no_code_is_in_two_classes() {
+        for code in ABORT {
+            assert!(!FATAL.contains(code), "{code:?}");
+        }
+    }
+}
