@@ -1,6 +1,8 @@
 //! Changing a host and changing it back: what is written, what is written down, and what is left
 //! alone. With files that take anything, and with a model of how a kernel answers.
 
+#[path = "tuning_apply/boot.rs"]
+mod boot;
 #[path = "tuning_apply/catalogue.rs"]
 mod catalogue;
 #[path = "support/fake_host/mod.rs"]

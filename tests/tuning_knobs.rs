@@ -9,6 +9,8 @@ mod fake_host;
 mod golden;
 #[path = "tuning_knobs/real.rs"]
 mod real;
+#[path = "tuning_knobs/services.rs"]
+mod services;
 #[path = "tuning_knobs/traps.rs"]
 mod traps;
 

@@ -10,7 +10,7 @@ use super::exit::Exit;
 use super::guard::{self, Refusal};
 use super::host::Host;
 use super::item::Disruption;
-use super::knobs::Knob;
+use super::knobs::{Knob, LAYOUT};
 use super::plan::{Allow, Plan, PlanError, Step};
 use super::state::{Entry, How, Lock, LockError, Outcome, State};
 use crate::clock;
@@ -169,7 +169,7 @@ pub fn apply(
         host.know(&run.state);
     }
     run.look_again(host)?;
-    run.note_profile(host)?;
+    run.note_order(host)?;
     Ok(run.applied)
 }
 
@@ -224,6 +224,7 @@ impl Run {
             self.state.link_reset |= step.disruptive == Disruption::LinkReset;
         }
         self.state.profile = Some(host.profile.name.clone());
+        self.state.layout = host.kept_layout();
         self.state.save(host.sys)?;
         for (step, entry) in intended {
             let done = self.make(host.reach(), &step, &entry);
@@ -272,13 +273,17 @@ impl Run {
         (is_file && !is_ours).then_some(Done::Foreign)
     }
 
-    /// Notes by which profile the host was brought where it is, if that is another one than before.
-    fn note_profile(&mut self, host: &Host<'_>) -> Result<(), SysError> {
-        let name = Some(host.profile.name.as_str());
-        if self.state.is_empty() || self.state.profile.as_deref() == name {
+    /// Notes by which profile and layout the host was brought where it is, if these are others than
+    /// before. A layout that is in its place is put there again by the next boot, whoever wrote it.
+    fn note_order(&mut self, host: &Host<'_>) -> Result<(), SysError> {
+        let is_new = host.has_layout_in_place() && self.state.knobs.insert(LAYOUT.id.to_owned());
+        let (name, layout) = (Some(host.profile.name.clone()), host.kept_layout());
+        let is_same = self.state.profile == name && self.state.layout == layout;
+        if self.state.is_empty() || (is_same && !is_new) {
             return Ok(());
         }
-        self.state.profile = name.map(str::to_owned);
+        self.state.profile = name;
+        self.state.layout = layout;
         self.state.save(host.sys)
     }
 

@@ -9,14 +9,12 @@ use super::competitors::{self, Against, Competitor, IRQBALANCE};
 use super::host::Host;
 use super::item::Status;
 use super::plan::Plan;
+use super::running::{self, Engine};
 use super::state::{LockError, StateError};
 use crate::cpu::Sys;
 
 /// The knob that keeps irqbalance away from interrupts.
 const IRQBALANCE_KNOB: &str = "irq.balance";
-
-/// Subcommands under which an engine runs.
-const ENGINE_COMMANDS: [&str; 2] = ["serve", "run"];
 
 /// Why a host is not changed. Nothing was.
 #[derive(Debug, thiserror::Error)]
@@ -32,13 +30,10 @@ pub enum Refusal {
     },
     /// An engine runs, and would be disturbed.
     #[error(
-        "an engine runs (process {pid}): it was placed by the layout that it found, and moving \
-         interrupts and queues under it disturbs it; stop it first"
+        "{0} runs: it was placed by the layout that it found, and moving interrupts and queues \
+         under it disturbs it; stop it first"
     )]
-    Engine {
-        /// Its process.
-        pid: u32,
-    },
+    Engine(Engine),
     /// Somebody else tunes this host.
     #[error(
         "{unit} is at work and {does}; stop and disable it first, or leave out what it sets (--skip {skip})"
@@ -99,8 +94,8 @@ pub fn before_apply(
     if let Some(path) = read_only(host.sys) {
         return Err(Refusal::Container { path });
     }
-    if let Some(pid) = engine(host.sys) {
-        return Err(Refusal::Engine { pid });
+    if let Some(engine) = engine(host.sys) {
+        return Err(Refusal::Engine(engine));
     }
     for competitor in competitors::at_work(host.sys, host.commands) {
         against(competitor, report, plan)?;
@@ -167,20 +162,8 @@ fn read_only(sys: &dyn Sys) -> Option<&'static str> {
     })
 }
 
-/// The process of an engine, other than this one.
-fn engine(sys: &dyn Sys) -> Option<u32> {
-    let folders = sys.list("/proc").unwrap_or_default();
-    let pids = folders.iter().filter_map(|name| name.parse::<u32>().ok());
-    pids.filter(|pid| *pid != std::process::id()).find(|pid| {
-        let line = sys
-            .read(&format!("/proc/{pid}/cmdline"))
-            .unwrap_or_default();
-        let mut words = line.split('\0');
-        let program = words.next().unwrap_or_default();
-        let is_corelane = program.rsplit('/').next() == Some("corelane");
-        is_corelane
-            && words
-                .next()
-                .is_some_and(|word| ENGINE_COMMANDS.contains(&word))
-    })
+/// An engine, other than this process.
+fn engine(sys: &dyn Sys) -> Option<Engine> {
+    let mut found = running::engines(sys).into_iter();
+    found.find(|engine| engine.pid != std::process::id())
 }

@@ -11,7 +11,9 @@ use super::change::Reach;
 use super::commands::Commands;
 use super::profile::Profile;
 use super::state::State;
-use crate::cpu::{CpuSet, LAYOUT_PATH, Layout, LayoutFileError, Sys, Topology, TopologyError};
+use crate::cpu::{
+    CpuSet, LAYOUT_PATH, Layout, LayoutError, LayoutFileError, Stale, Sys, Topology, TopologyError,
+};
 
 /// A host.
 pub struct Host<'a> {
@@ -59,6 +61,23 @@ pub enum HostError {
     Layout(#[from] LayoutFileError),
 }
 
+/// Why the layout that was kept over a boot is not gone by.
+#[derive(Debug, thiserror::Error)]
+pub enum KeptLayoutError {
+    /// The host is another one than before the boot.
+    #[error(
+        "the layout that was applied before does not hold any more: {0}; nothing was changed \
+         ('corelane tune apply' splits the host anew)"
+    )]
+    Stale(Stale),
+    /// It contradicts itself or the host.
+    #[error(
+        "the layout that was applied before does not fit this host: {0}; nothing was changed \
+         ('corelane tune apply' splits the host anew)"
+    )]
+    Invalid(#[from] LayoutError),
+}
+
 impl<'a> Host<'a> {
     /// Looks at a host. Its layout is the one in `layout_file`, which has to hold, if that is given;
     /// else the one that is in its place and holds; else the one that the profile comes to.
@@ -90,6 +109,54 @@ impl<'a> Host<'a> {
             facts: Facts::read(sys),
             unmanageable: BTreeSet::new(),
         })
+    }
+
+    /// The layout as the state keeps it over a boot; none without a layout.
+    pub fn kept_layout(&self) -> Option<Layout> {
+        let layout = self.layout.as_ref().ok()?;
+        Some(Layout {
+            boot_id: None,
+            ..layout.clone()
+        })
+    }
+
+    /// Goes by a layout that was kept over a boot, and by no other. Its split stays as it is;
+    /// interrupts get the numbers that they have in this boot.
+    ///
+    /// # Errors
+    /// The host's CPUs are not those that it was made for.
+    pub fn go_by(&mut self, kept: &Layout) -> Result<(), KeptLayoutError> {
+        let boot_id = &self.facts.boot_id;
+        if let Some(stale) = kept.stale(boot_id, &self.topology) {
+            return Err(KeptLayoutError::Stale(stale));
+        }
+        kept.validate(&self.topology)?;
+        let mut layout = Layout {
+            boot_id: Some(boot_id.clone()),
+            ..kept.clone()
+        };
+        let nics = &self.topology.nics;
+        layout.nic_queues.retain_mut(|kept| {
+            let nic = nics.iter().find(|nic| nic.name == kept.nic);
+            let mut queues = nic.into_iter().flat_map(|nic| &nic.queues);
+            let queue = queues.find(|queue| queue.queue == kept.queue);
+            queue.is_some_and(|queue| {
+                kept.irq = queue.irq;
+                true
+            })
+        });
+        self.layout = Ok(layout);
+        Ok(())
+    }
+
+    /// Whether the layout's file holds the layout.
+    pub fn has_layout_in_place(&self) -> bool {
+        let there = Layout::read_current(self.sys, LAYOUT_PATH, &self.topology);
+        let there = there.ok().map(|there| Layout {
+            boot_id: None,
+            ..there
+        });
+        there.is_some() && there == self.kept_layout()
     }
 
     /// CPUs of shards; none without a layout.

@@ -3,7 +3,7 @@
 //! Owns: its keys, the profiles that are shipped, and errors that name file, line and what is
 //! allowed. Never does: looking at the host. Runs on: the main thread of a command.
 
-use std::path::PathBuf;
+use std::path::{self, PathBuf};
 use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
@@ -161,7 +161,7 @@ impl Default for Profile {
 
 impl Profile {
     /// The profile that `named` asks for: the name of a shipped one, or a file, which is known by a
-    /// slash or its ending. Without a name: the host's own, else `vm` or `metal` as its processor says.
+    /// slash or its ending, and then called by its absolute path. Without a name: the host's own, else `vm` or `metal` as its processor says.
     /// `ids` are the knobs that there are.
     ///
     /// # Errors
@@ -173,11 +173,16 @@ impl Profile {
     ) -> Result<Profile, ProfileError> {
         match named {
             Some(file) if file.contains('/') || file.ends_with(".toml") => {
-                let text = fs::read_to_string(file).map_err(|source| ProfileError::Read {
+                let failed = |source| ProfileError::Read {
                     file: file.to_owned(),
                     source,
-                })?;
-                Profile::parse(&text, file, ids)
+                };
+                let text = fs::read_to_string(file).map_err(failed)?;
+                let mut profile = Profile::parse(&text, file, ids)?;
+                // The service at boot finds it by this name, from another folder.
+                let absolute = path::absolute(file).map_err(failed)?;
+                profile.name = absolute.to_string_lossy().into_owned();
+                Ok(profile)
             }
             Some(name) => Profile::shipped(name),
             None if sys.exists(PROFILE_PATH) => {

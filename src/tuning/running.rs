@@ -21,7 +21,7 @@ const CORE_THREAD: &str = "core-";
 pub struct Engine {
     /// Its id.
     pub pid: u32,
-    /// Its program's name.
+    /// Its program's name as the kernel keeps it: 15 bytes at most.
     pub program: String,
 }
 
@@ -39,17 +39,19 @@ pub fn engines(sys: &dyn Sys) -> Vec<Engine> {
 }
 
 fn engine(sys: &dyn Sys, pid: u32) -> Option<Engine> {
+    let program = sys.read(&format!("/proc/{pid}/comm")).ok()?;
+    let is_engine = (program == PROGRAM && has_command(sys, pid)) || has_core(sys, pid);
+    is_engine.then_some(Engine { pid, program })
+}
+
+/// Whether a process of this program was told to run cores. Arguments of other programs are none of
+/// ours: they may hold secrets, and what is read here gets into captures.
+fn has_command(sys: &dyn Sys, pid: u32) -> bool {
+    let line = sys.read(&format!("/proc/{pid}/cmdline"));
     // Arguments are separated by zero bytes.
-    let line = sys.read(&format!("/proc/{pid}/cmdline")).ok()?;
-    let mut arguments = line.split('\0');
-    let program = arguments.next()?.rsplit('/').next()?;
-    let is_ours = program == PROGRAM
-        && arguments
-            .next()
-            .is_some_and(|command| COMMANDS.contains(&command));
-    (is_ours || has_core(sys, pid)).then(|| Engine {
-        pid,
-        program: program.to_owned(),
+    line.is_ok_and(|line| {
+        let command = line.split('\0').nth(1);
+        command.is_some_and(|command| COMMANDS.contains(&command))
     })
 }
 
@@ -76,23 +78,36 @@ mod tests {
     #[test]
     fn engines_are_known_by_their_command_or_their_cores() {
         let folder = tempfile::tempdir().unwrap();
-        let process = |pid: u32, line: &str, threads: &[&str]| {
+        let process = |pid: u32, comm: &str, line: &str, threads: &[&str]| {
             let path = folder.path().join(format!("proc/{pid}"));
             for (tid, name) in threads.iter().enumerate() {
                 fs::create_dir_all(path.join(format!("task/{tid}"))).unwrap();
                 fs::write(path.join(format!("task/{tid}/comm")), format!("{name}\n")).unwrap();
             }
             fs::create_dir_all(&path).unwrap();
+            fs::write(path.join("comm"), format!("{comm}\n")).unwrap();
             fs::write(path.join("cmdline"), line).unwrap();
         };
         let sys = HostSys::new(folder.path());
         assert!(engines(&sys).is_empty(), "no processes to look at");
-        process(1, "init\0", &["init"]);
-        process(2, "/usr/bin/corelane\0serve\0--tcp\0", &["corelane"]);
-        process(3, "corelane\0jitter\0", &["corelane", "jitter-1"]);
-        process(4, "./embedding\0", &["main", "core-12"]);
-        process(5, "other\0", &["core-", "core-watch", "core-1a"]);
-        process(6, "", &["kworker/0"]);
+        process(1, "init", "init\0", &["init"]);
+        process(
+            2,
+            "corelane",
+            "/usr/bin/corelane\0serve\0--tcp\0",
+            &["corelane"],
+        );
+        process(
+            3,
+            "corelane",
+            "corelane\0jitter\0",
+            &["corelane", "jitter-1"],
+        );
+        process(4, "embedding", "./embedding\0", &["main", "core-12"]);
+        process(5, "other", "other\0", &["core-", "core-watch", "core-1a"]);
+        process(6, "kworker/0", "", &["kworker/0"]);
+        // An argument of another program is not looked at.
+        process(8, "sh", "corelane\0serve\0", &["sh"]);
         fs::create_dir_all(folder.path().join("proc/7")).unwrap();
         let found: Vec<u32> = engines(&sys).iter().map(|engine| engine.pid).collect();
         assert_eq!(found, [2, 4]);

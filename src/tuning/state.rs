@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::change;
 use super::item::Action;
 use super::plan::Step;
-use crate::cpu::{Sys, SysError};
+use crate::cpu::{Layout, Sys, SysError};
 
 /// Where the state lies.
 pub const STATE_PATH: &str = "/var/lib/corelane/tuning/state.json";
@@ -37,6 +37,10 @@ pub struct State {
     schema: u32,
     /// The profile that was applied last, by which a boot applies it again.
     pub profile: Option<String>,
+    /// The layout that the latest apply went by, which a boot goes by again. Without the boot that it
+    /// was made in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layout: Option<Layout>,
     /// The knobs that were changed, which a boot changes again.
     pub knobs: BTreeSet<String>,
     /// Whether one of the changes reset a network link, as it was allowed to.
@@ -160,6 +164,7 @@ impl Default for State {
         State {
             schema: SCHEMA,
             profile: None,
+            layout: None,
             knobs: BTreeSet::new(),
             link_reset: false,
             entries: Vec::new(),

@@ -86,6 +86,9 @@ fn in_a_container_nothing_is_changed() {
 #[test]
 fn beside_an_engine_nothing_is_changed() {
     let rig = Rig::new(Answers::Kernel);
+    for pid in [4000, 4001] {
+        rig.fake.put(&format!("/proc/{pid}/comm"), "corelane");
+    }
     rig.fake
         .put("/proc/4000/cmdline", "/usr/bin/corelane\0tune\0check\0");
     rig.fake.put(
@@ -94,6 +97,16 @@ fn beside_an_engine_nothing_is_changed() {
     );
     let error = refused(&rig);
     assert!(error.contains("process 4001"), "{error}");
+}
+
+#[test]
+fn beside_a_program_that_runs_a_node_in_itself_nothing_is_changed() {
+    let rig = Rig::new(Answers::Kernel);
+    rig.fake.put("/proc/4002/comm", "embedding");
+    rig.fake.put("/proc/4002/task/4002/comm", "embedding");
+    rig.fake.put("/proc/4002/task/4003/comm", "core-0");
+    let error = refused(&rig);
+    assert!(error.contains("embedding, process 4002"), "{error}");
 }
 
 #[test]

@@ -521,31 +521,6 @@ fn kernel_threads_that_are_bound_to_a_cpu_are_left_there() {
 }
 
 #[test]
-fn the_slice_of_the_engine_is_not_taken_off_its_cpus() {
-    let fake = hosts::host("metal_8c16t");
-    fake.folder("/sys/fs/cgroup/system.slice/corelane.service");
-    let items = probe_with(&fake, "", "sys.slices");
-    let system = items
-        .iter()
-        .find(|item| item.current.starts_with("system.slice"))
-        .unwrap();
-    assert_eq!(system.status, Status::Drift);
-    assert!(system.actions.is_empty());
-    assert!(
-        system
-            .hint
-            .as_ref()
-            .unwrap()
-            .contains("Slice=corelane.slice")
-    );
-    let user = items
-        .iter()
-        .find(|item| item.current.starts_with("user.slice"))
-        .unwrap();
-    assert_eq!(user.actions.len(), 1);
-}
-
-#[test]
 fn probes_change_nothing() {
     for (name, fake) in hosts::all() {
         let sys = fake.plain_sys();

@@ -22,8 +22,8 @@ use crate::tuning::state::State;
 pub struct ApplyArgs {
     #[command(flatten)]
     allow: AllowArgs,
-    /// Again what was applied before, by the same profile: for the service that runs at boot
-    #[arg(long, conflicts_with_all = ["only", "skip"])]
+    /// Again what was applied before, by the same profile and layout: for the service that runs at boot
+    #[arg(long, conflicts_with_all = ["only", "skip", "layout"])]
     from_state: bool,
 }
 
@@ -31,7 +31,7 @@ pub struct ApplyArgs {
 pub fn run(args: &ApplyArgs, global: &GlobalArgs, sys: &HostSys) -> Result<Exit, Exit> {
     let mut allow = Allow::from(args.allow);
     let mut profile = global.profile.clone();
-    let mut known = None;
+    let (mut known, mut kept) = (None, None);
     if args.from_state {
         let state = State::read(sys).map_err(|error| Exit::Refused.saying(error))?;
         if state.knobs.is_empty() {
@@ -43,9 +43,14 @@ pub fn run(args: &ApplyArgs, global: &GlobalArgs, sys: &HostSys) -> Result<Exit,
         let is_known = |id: &&'static str| state.knobs.contains(*id);
         let ids = KNOBS.iter().map(|knob| knob.id).filter(is_known);
         known = Some(Selection::of(ids.collect()));
+        kept = state.layout;
     }
     let opened = global.open_with(sys, profile.as_deref())?;
     let mut host = opened.host()?;
+    if let Some(kept) = &kept {
+        host.go_by(kept)
+            .map_err(|error| Exit::Refused.saying(error))?;
+    }
     let order = Order {
         catalogue: KNOBS,
         selection: known.as_ref().unwrap_or(&opened.selection),

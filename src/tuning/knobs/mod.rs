@@ -31,6 +31,7 @@ use super::item::{Group, Item, Persist};
 
 pub use boot::{GRUB_DROP_IN, drop_in as boot_drop_in};
 pub use irq::{Interrupt, interrupts};
+pub use layout::LAYOUT;
 pub use limits::{LIMITS_DROP_IN, drop_in as limits_drop_in};
 pub use sysctl::{SYSCTL_DROP_IN, drop_in as sysctl_drop_in};
 pub use threads::engines;
@@ -61,7 +62,7 @@ pub struct Knob {
 
 /// Every knob, in the order of the rows.
 pub const KNOBS: &[Knob] = &[
-    layout::LAYOUT,
+    LAYOUT,
     cpu::ISOLATE,
     services::SLICES,
     threads::APP,

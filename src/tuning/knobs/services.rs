@@ -69,11 +69,17 @@ pub(super) fn disable(unit: &str, state: &UnitState) -> Action {
         (true, false) => systemctl(&["enable"]),
         (false, _) => systemctl(&["start"]),
     };
+    // What tells has to tell the state before from the one after: of a unit that does not run, only
+    // whether it is started at boot changes.
+    let verify = match state.is_active() {
+        true => (systemctl(&["is-active"]), "inactive".to_owned()),
+        false => (systemctl(&["is-enabled"]), "disabled".to_owned()),
+    };
     Action::Run {
         target: format!("systemctl {unit}"),
         apply: systemctl(&["disable", "--now"]),
         revert,
-        verify: Some((systemctl(&["is-active"]), "inactive".to_owned())),
+        verify: Some(verify),
         before: state.to_string(),
         after: "inactive, disabled".to_owned(),
     }
@@ -92,12 +98,25 @@ pub(super) fn is_running(host: &Host<'_>, name: &str) -> bool {
     })
 }
 
-/// Everything that systemd starts, off the shards.
+/// The engine's service.
+const ENGINE_UNIT: &str = "corelane.service";
+
+/// The slice that the engine's service needs to be in: one that is not kept off shards.
+const ENGINE_SLICE: &str = "corelane.slice";
+
+/// What puts it there.
+const ENGINE_DROP_IN: &str = "tuning/systemd/corelane.service.d/10-tuning.conf";
+
+/// Logins. They are left alone: what is started from one, as `jitter` and `tune verify`, has to reach
+/// the shards to measure them.
+const LOGINS: &str = "user.slice";
+
+/// Every service that systemd starts, off the shards.
 pub const SLICES: Knob = Knob {
     id: "sys.slices",
     row: 3,
     group: Group::A,
-    why: "without isolation at boot, daemons, logins and cron run on shards",
+    why: "without isolation at boot, daemons and cron run on shards",
     risk: "low: fewer CPUs for everything else",
     measured: "cpuset.cpus.effective of every slice; tune audit",
     undone: "AllowedCPUs is what it was before",
@@ -119,8 +138,9 @@ fn slices(host: &Host<'_>) -> Vec<Item> {
     if !has_systemd(host) {
         return not_applicable(host, &SLICES, "systemd does not run this host");
     }
+    let home = engine_slice(host);
     let mut items = Vec::new();
-    for slice in ["init.scope", "system.slice", "user.slice"] {
+    for slice in ["init.scope", "system.slice", LOGINS] {
         let path = format!("/sys/fs/cgroup/{slice}/cpuset.cpus.effective");
         let Ok(list) = host.sys.read(&path) else {
             continue;
@@ -128,12 +148,23 @@ fn slices(host: &Host<'_>) -> Vec<Item> {
         let cpus = CpuSet::parse_list(&list).unwrap_or_default();
         let mut draft = Draft::new(host, &SLICES);
         draft.path(&path);
+        if slice == LOGINS {
+            draft.say(slice, &cpus.to_string(), "any (policy)");
+            draft.found(Status::Ok);
+            draft.hint("left alone, so that jitter and tune verify reach the shards from a login");
+            items.push(draft.item());
+            continue;
+        }
         draft.say(
             slice,
             &cpus.to_string(),
             &format!("none of {}", split.quiet),
         );
-        if cpus.intersection(&split.quiet).is_empty() {
+        let is_kept_off = cpus.intersection(&split.quiet).is_empty();
+        if home != ENGINE_SLICE && (!is_kept_off || home == slice) {
+            draft.found(Status::Drift);
+            draft.hint(elsewhere(&home));
+        } else if is_kept_off {
             draft.found(Status::Ok);
         } else {
             draft.found(Status::Drift);
@@ -148,17 +179,27 @@ fn slices(host: &Host<'_>) -> Vec<Item> {
     items
 }
 
+/// The slice that the engine's service is in, or will be once it starts; empty where systemd does not
+/// know the service.
+fn engine_slice(host: &Host<'_>) -> String {
+    let show = ["show", "--property=Slice", "--value", ENGINE_UNIT];
+    let shown = host.commands.run("systemctl", &show);
+    shown.map_or(String::new(), |ran| ran.output.trim().to_owned())
+}
+
+/// Why nothing is kept off shards: a service cannot leave the CPUs of its slice, so that the engine
+/// itself, which starts later, would not reach its shards.
+fn elsewhere(home: &str) -> String {
+    let place = match home {
+        "" => format!("systemd knows of no {ENGINE_UNIT} in {ENGINE_SLICE}"),
+        home => format!("{ENGINE_UNIT} belongs to {home} and would be kept off its shards too"),
+    };
+    format!(
+        "{place}: install {ENGINE_DROP_IN} (Slice={ENGINE_SLICE}), systemctl daemon-reload, then apply"
+    )
+}
+
 fn keep_off(draft: &mut Draft<'_, '_>, host: &Host<'_>, slice: &str, others: &CpuSet) {
-    // A service cannot leave the CPUs of its slice, and shards are what is taken away here.
-    if host
-        .sys
-        .exists(&format!("/sys/fs/cgroup/{slice}/corelane.service"))
-    {
-        draft.hint(format!(
-            "corelane.service runs in {slice}: give it Slice=corelane.slice first"
-        ));
-        return;
-    }
     let show = [
         "systemctl",
         "show",

@@ -3,6 +3,7 @@
 use crate::cpu::CpuSet;
 use crate::tuning::host::Host;
 use crate::tuning::item::{Action, Group, Item, Persist, Status};
+use crate::tuning::running;
 
 use super::Knob;
 use super::draft::{Draft, not_applicable, policy, split};
@@ -128,16 +129,10 @@ fn kthreads(host: &Host<'_>) -> Vec<Item> {
     draft.items()
 }
 
-/// Processes of a running engine: a node, and not one of the program's other commands.
+/// Processes of running engines.
 pub fn engines(host: &Host<'_>) -> Vec<String> {
-    let mut pids = processes(host);
-    pids.retain(|pid| {
-        let comm = host.sys.read(&format!("/proc/{pid}/comm"));
-        let arguments = host.sys.read(&format!("/proc/{pid}/cmdline"));
-        comm.is_ok_and(|comm| comm == "corelane")
-            && arguments.is_ok_and(|line| matches!(line.split('\0').nth(1), Some("serve" | "run")))
-    });
-    pids
+    let found = running::engines(host.sys).into_iter();
+    found.map(|engine| engine.pid.to_string()).collect()
 }
 
 fn tasks(host: &Host<'_>, pid: &str) -> Vec<Thread> {

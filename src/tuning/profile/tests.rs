@@ -97,6 +97,22 @@ fn an_unknown_profile_lists_the_known_ones() {
 }
 
 #[test]
+fn a_file_is_known_by_a_name_that_holds_in_every_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let sys = HostSys::new(folder.path());
+    // Tests run in the package's folder.
+    let named = "tuning/profiles/vm.toml";
+    let ids = crate::tuning::check::ids(crate::tuning::knobs::KNOBS);
+    let profile = Profile::find(Some(named), &sys, &ids).unwrap();
+    let expected = std::env::current_dir().unwrap().join(named);
+    assert_eq!(profile.name, expected.to_string_lossy());
+    assert_eq!(
+        Profile::find(Some(&profile.name), &sys, &ids).unwrap(),
+        profile
+    );
+}
+
+#[test]
 fn shipped_profiles_name_knobs_that_there_are() {
     let ids = crate::tuning::check::ids(crate::tuning::knobs::KNOBS);
     for (name, text) in SHIPPED {

@@ -17,6 +17,8 @@ pub struct Programs {
 struct State {
     /// Units by name: whether they run, and whether they are started at boot.
     units: BTreeMap<String, (bool, bool)>,
+    /// The slice of the engine's service; empty where it is not installed.
+    engine_slice: String,
     /// AllowedCPUs of slices.
     allowed: BTreeMap<String, String>,
     /// Network cards by name.
@@ -54,11 +56,17 @@ impl Programs {
             root: root.into(),
             state: RefCell::new(State {
                 units: units.map(|(name, state)| (name.to_owned(), state)).into(),
+                engine_slice: "corelane.slice".to_owned(),
                 allowed: BTreeMap::new(),
                 nics: nics.collect(),
                 changes: Vec::new(),
             }),
         }
+    }
+
+    /// The engine's service belongs to another slice.
+    pub fn put_engine_in(&self, slice: &str) {
+        slice.clone_into(&mut self.state.borrow_mut().engine_slice);
     }
 
     /// The commands that changed something since the start.
@@ -105,6 +113,9 @@ impl Programs {
             ["show", "--property=AllowedCPUs", "--value", slice] => {
                 let cpus = state.allowed.get(*slice).cloned().unwrap_or_default();
                 said(0, &format!("{cpus}\n"))
+            }
+            ["show", "--property=Slice", "--value", "corelane.service"] => {
+                said(0, &format!("{}\n", state.engine_slice))
             }
             ["set-property", "--runtime", slice, property] => {
                 state
