@@ -211,9 +211,12 @@ impl HostCommands {
         }
         let file = self.root.join(COMMANDS_FILE.trim_start_matches('/'));
         let malformed = |error: io::Error| failed(program, format!("{COMMANDS_FILE}: {error}"));
-        let text = fs::read(file).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => missing(program),
-            _ => malformed(error),
+        let text = fs::read(file).map_err(|error| {
+            if error.kind() == io::ErrorKind::NotFound {
+                missing(program)
+            } else {
+                malformed(error)
+            }
         })?;
         let calls: Vec<Call> =
             serde_json::from_slice(&text).map_err(|error| malformed(error.into()))?;
