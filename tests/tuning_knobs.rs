@@ -1,6 +1,8 @@
 //! The knobs on hosts that are not there: what each says, what it would do, and the traps that
 //! other tools fell into.
 
+#[path = "tuning_knobs/captured.rs"]
+mod captured;
 #[path = "tuning_knobs/catalogue.rs"]
 mod catalogue;
 #[path = "support/fake_host/mod.rs"]

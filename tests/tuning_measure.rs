@@ -169,6 +169,43 @@ fn jitter_makes_noise_on_other_cpus_only() {
     assert!(report["stress_rounds"].as_u64().unwrap() > 0);
 }
 
+/// On hosts with isolated CPUs no process inherits those, and they are the ones to be measured.
+#[test]
+fn cpus_that_were_not_inherited_are_measured_all_the_same() {
+    let cpus = allowed_cpus().unwrap();
+    let [first, .., last] = cpus[..] else {
+        eprintln!("skipped: a single CPU");
+        return;
+    };
+    let jitter = |arguments: &[&str]| {
+        let (mask, program) = (first.0.to_string(), env!("CARGO_BIN_EXE_corelane"));
+        Command::new("taskset")
+            .args(["-c", &mask, program, "jitter", "--seconds", "1", "--json"])
+            .args(arguments)
+            .output()
+    };
+    let measured = |output: &Output| {
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{error}");
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let cpus = report["cpus"].as_array().unwrap();
+        let cpus = cpus.iter().map(|cpu| cpu["cpu"].as_u64().unwrap());
+        cpus.collect::<Vec<_>>()
+    };
+    let Ok(output) = jitter(&["--cpus", &last.0.to_string()]) else {
+        eprintln!("skipped: taskset is not installed");
+        return;
+    };
+    assert_eq!(measured(&output), [u64::from(last.0)]);
+    if Path::new("/run/corelane/layout.json").exists() {
+        eprintln!("skipped: this host has a layout, which goes before what is inherited");
+        return;
+    }
+    // Where nobody says which, those that it has.
+    let output = jitter(&[]).unwrap();
+    assert_eq!(measured(&output), [u64::from(first.0)]);
+}
+
 #[test]
 fn jitter_called_wrongly_measures_nothing() {
     let all: Vec<String> = allowed_cpus()
@@ -180,7 +217,7 @@ fn jitter_called_wrongly_measures_nothing() {
     let cases: [(&[&str], &str); 8] = [
         (
             &["jitter", "--cpus", "1023"],
-            "may not use the CPUs 1023; allowed: ",
+            "the CPUs 1023 are not online; allowed: ",
         ),
         (&["jitter", "--cpus", "one"], "'one'"),
         (&["jitter", "--cpus", ""], "no CPU is named"),

@@ -2,6 +2,7 @@
 # Changes this host to what is wanted and notes what was there before. Takes root.
 # Options: those of 'corelane tune apply --help'.
 set -eu
+d=$(dirname "$0")
 # shellcheck source=tuning/lib.sh
-. "${0%/*}/lib.sh"
+. "$d/lib.sh"
 run_corelane tune apply "$@"

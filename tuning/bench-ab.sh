@@ -5,10 +5,14 @@
 #     tuning/bench-ab.sh ID,GROUP RUNS FOLDER COMMAND...
 #     tuning/bench-ab.sh mm.thp 5 results cargo bench --bench log_append -- latency
 #
-# FOLDER gets a-N.txt and b-N.txt (the command's output), a-N.json and b-N.json (the jitter after it)
-# and diff-N.txt. The knobs are reverted in the end, also after an interrupt. Knobs that need a boot
-# cannot be compared like this. CORELANE names the program, if it is not in PATH.
+# FOLDER gets a-N.txt and b-N.txt (the command's output), a-N.json and b-N.json (the jitter after it),
+# diff-N.txt, and before.txt: which of the knobs were applied before. In the end, also after an
+# interrupt, those are applied again and the others are reverted. Knobs that need a boot cannot be
+# compared like this. CORELANE names the program, if it is not in PATH.
 set -eu
+d=$(dirname "$0")
+# shellcheck source=tuning/lib.sh
+. "$d/lib.sh"
 
 if [ "$#" -lt 4 ]; then
     echo "usage: $0 ID,GROUP RUNS FOLDER COMMAND..." >&2
@@ -24,15 +28,24 @@ case $runs in
     exit 64
     ;;
 esac
-program=${CORELANE:-corelane}
+find_corelane
 mkdir -p "$folder"
+before=$folder/before.txt
 
 revert() {
     "$program" tune revert --only "$knobs" --quiet
 }
+# As the host was: what was applied before the first revert is applied again.
+restore() {
+    revert || return
+    applied=$(awk '$1 == "reverted" { print $2 }' "$before" | sort -u | paste -s -d , -)
+    [ -z "$applied" ] || "$program" tune apply --only "$applied" --quiet
+}
+: >"$before"
 # The host is left as it was, however this ends.
-trap 'revert || echo "error: the knobs are still applied: corelane tune revert" >&2' EXIT
+trap 'restore || echo "error: the knobs are not as they were, see $before: corelane tune check" >&2' EXIT
 trap 'exit 130' INT TERM
+"$program" tune revert --only "$knobs" >"$before"
 
 # one NAME COMMAND...: a run of the command, then the jitter.
 one() {

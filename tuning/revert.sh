@@ -2,6 +2,7 @@
 # Takes back what apply changed. Takes root.
 # Options: those of 'corelane tune revert --help'.
 set -eu
+d=$(dirname "$0")
 # shellcheck source=tuning/lib.sh
-. "${0%/*}/lib.sh"
+. "$d/lib.sh"
 run_corelane tune revert "$@"

@@ -1,6 +1,8 @@
 #!/bin/sh
-# Proves by measuring that tuning works; changes nothing. Arguments go to `corelane tune verify`, as
-# in: tuning/verify.sh --duration 60s
-# CORELANE names the program, if it is not in PATH.
+# Proves by measuring that tuning works; changes nothing.
+# Options: those of 'corelane tune verify --help', as in: tuning/verify.sh --duration 60s
 set -eu
-exec "${CORELANE:-corelane}" tune verify "$@"
+d=$(dirname "$0")
+# shellcheck source=tuning/lib.sh
+. "$d/lib.sh"
+run_corelane tune verify "$@"

@@ -12,7 +12,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::outcome;
-use crate::cpu::{CpuSet, HostSys, Layout, allowed_cpus};
+use crate::cpu::{CpuSet, HostSys, Layout, Sys as _, allowed_cpus};
 use crate::tuning::exit::Exit;
 use crate::tuning::jitter::diff::JitterDiff;
 use crate::tuning::jitter::hgrm;
@@ -20,6 +20,9 @@ use crate::tuning::jitter::report::{JitterReport, SCHEMA};
 use crate::tuning::jitter::stress::Stress;
 use crate::tuning::jitter::{self, JitterOptions};
 use crate::tuning::running::engines;
+
+/// CPUs that run.
+const ONLINE: &str = "/sys/devices/system/cpu/online";
 
 /// A day.
 const SECONDS_MAX: u64 = 86_400;
@@ -124,32 +127,45 @@ fn measure(args: &JitterArgs) -> ExitCode {
 }
 
 /// Which CPUs are measured, and where noise is made; or what is wrong with what was asked for.
+///
+/// What this process inherited is no bound: where shards' CPUs are isolated, no process inherits
+/// them, and every one may ask for them. Whether it gets one is seen when a thread is put there.
 fn options(args: &JitterArgs, sys: &HostSys) -> Result<JitterOptions, String> {
-    let allowed: CpuSet = allowed_cpus()
-        .map_err(|error| error.to_string())?
-        .into_iter()
-        .collect();
+    let inherited = || -> Result<CpuSet, String> {
+        let cpus = allowed_cpus().map_err(|error| error.to_string())?;
+        Ok(cpus.into_iter().collect())
+    };
     let layout = Layout::read(sys).ok();
-    let shards = layout.as_ref().map(Layout::shard_cpus);
-    let cpus = match (&args.cpus, shards) {
+    let cpus = match (&args.cpus, &layout) {
         (Some(cpus), _) => cpus.clone(),
-        (None, Some(shards)) => shards,
-        (None, None) => allowed.clone(),
+        (None, Some(layout)) => layout.shard_cpus(),
+        (None, None) => inherited()?,
     };
     if cpus.is_empty() {
         return Err("--cpus: no CPU is named".to_owned());
     }
-    let refused = cpus.difference(&allowed);
-    if !refused.is_empty() {
-        return Err(format!(
-            "--cpus: this process may not use the CPUs {refused}; allowed: {allowed}"
-        ));
+    // Where the kernel does not tell, a thread that cannot be put there does.
+    let online = sys.read(ONLINE).ok();
+    let online = online.and_then(|list| CpuSet::parse_list(&list).ok());
+    if let Some(online) = &online {
+        let refused = cpus.difference(online);
+        if !refused.is_empty() {
+            return Err(format!(
+                "--cpus: the CPUs {refused} are not online; allowed: {online}"
+            ));
+        }
     }
     let stress = match args.stress {
         None => None,
         Some(stress) => {
-            let others = layout.map_or_else(|| allowed.clone(), |layout| layout.others());
-            let others = others.intersection(&allowed).difference(&cpus);
+            let others = match &layout {
+                Some(layout) => layout.others(),
+                None => inherited()?,
+            };
+            let off = online.map(|online| others.difference(&online));
+            let others = others
+                .difference(&cpus)
+                .difference(&off.unwrap_or_default());
             if others.is_empty() {
                 return Err(format!(
                     "--stress: no CPU is left for noise beside {cpus}; leave some out with --cpus"

@@ -6,8 +6,10 @@
 //!
 //! The form: files under the host's own paths, links as links, folders that were listed with what
 //! was in them. A file that is there and cannot be read has a `<file>.errno` beside it: `read 22`, with
-//! the kernel's error number, as [`crate::cpu::HostSys`] understands it. What programs said is in [`COMMANDS_FILE`]. Names of processes are in it; the
-//! contents of files that nobody read, like addresses of network cards, are not.
+//! the kernel's error number, as [`crate::cpu::HostSys`] understands it. What programs said is in
+//! [`COMMANDS_FILE`], where [`crate::tuning::commands`] finds it. Names of processes are in it; their
+//! arguments and environment, which may hold passwords, are not, whoever reads them; nor are the
+//! contents of files that nobody read, like addresses of network cards.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,13 +17,11 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
-use super::commands::{CommandError, Commands, Ran};
+use super::commands::{COMMANDS_FILE, Call, CommandError, Commands, Ran};
 use crate::cpu::{Sys, SysError};
 
-/// What programs said, in the tar file.
-pub const COMMANDS_FILE: &str = "/.corelane/commands.json";
+/// The processes of which the first argument is kept: it says whether one is an engine.
+const PROGRAM: &str = "corelane";
 
 /// How many links may lead to each other; the kernel's own limit (path_resolution(7)).
 const LINKS_MAX: usize = 40;
@@ -94,21 +94,6 @@ impl Sys for Recorder<'_> {
     }
 }
 
-/// What a program was asked and said.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Call {
-    /// The program and its arguments.
-    pub command: Vec<String>,
-    /// Whether it is installed and ended.
-    pub ran: bool,
-    /// Its exit code.
-    pub code: Option<i32>,
-    /// Standard output.
-    pub output: String,
-    /// Standard error, or why it did not run.
-    pub errors: String,
-}
-
 /// A host's programs, noting what they say.
 pub struct CommandRecorder<'a> {
     commands: &'a dyn Commands,
@@ -128,24 +113,7 @@ impl<'a> CommandRecorder<'a> {
 impl Commands for CommandRecorder<'_> {
     fn run(&self, program: &str, arguments: &[&str]) -> Result<Ran, CommandError> {
         let answer = self.commands.run(program, arguments);
-        let command = std::iter::once(program).chain(arguments.iter().copied());
-        let command = command.map(str::to_owned).collect();
-        let call = match &answer {
-            Ok(ran) => Call {
-                command,
-                ran: true,
-                code: ran.code,
-                output: ran.output.clone(),
-                errors: ran.errors.clone(),
-            },
-            Err(error) => Call {
-                command,
-                ran: false,
-                code: None,
-                output: String::new(),
-                errors: error.to_string(),
-            },
-        };
+        let call = Call::new(program, arguments, &answer);
         let mut calls = self.calls.borrow_mut();
         if !calls.contains(&call) {
             calls.push(call);
@@ -214,9 +182,38 @@ impl<W: Write> Archive<W> {
         match asked {
             Asked::Exists => self.empty(&path),
             Asked::Read | Asked::List => match fs::read(here) {
-                Ok(contents) => self.file(&path, &contents),
+                Ok(contents) => {
+                    let contents = self.fit_to_show(&path, contents);
+                    self.file(&path, &contents)
+                }
                 Err(error) => self.unreadable(&path, &error),
             },
+        }
+    }
+
+    /// What of a file's contents may leave the host.
+    ///
+    /// Of a process's arguments only what tells an engine from others: the program and its first
+    /// argument. Of any other process the name, since no arguments at all would make it a thread of
+    /// the kernel (proc(5)).
+    fn fit_to_show(&self, path: &Path, contents: Vec<u8>) -> Vec<u8> {
+        let Some(process) = process_of(path) else {
+            return contents;
+        };
+        let name = path.file_name().and_then(|name| name.to_str());
+        match name {
+            Some("environ") => Vec::new(),
+            Some("cmdline") if !contents.is_empty() => {
+                let comm = fs::read(self.at(&process.join("comm"))).unwrap_or_default();
+                let comm = comm.trim_ascii_end();
+                let first = contents.split(|byte| *byte == 0).take(2);
+                let words: Vec<&[u8]> = match comm == PROGRAM.as_bytes() {
+                    true => first.collect(),
+                    false => vec![comm],
+                };
+                [words.join(&0), vec![0]].concat()
+            }
+            _ => contents,
         }
     }
 
@@ -355,6 +352,14 @@ fn header(kind: tar::EntryType, mode: u32) -> tar::Header {
 /// A path as it is named in the archive.
 fn inside(path: &Path) -> &Path {
     path.strip_prefix("/").unwrap_or(path)
+}
+
+/// The folder of the process, or of its thread, that a file tells about.
+fn process_of(path: &Path) -> Option<&Path> {
+    let folder = path.parent()?;
+    let number = folder.file_name()?.to_str()?;
+    let is_process = path.starts_with("/proc") && number.bytes().all(|byte| byte.is_ascii_digit());
+    is_process.then_some(folder)
 }
 
 fn parts(path: &Path) -> Vec<PathBuf> {

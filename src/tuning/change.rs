@@ -177,13 +177,27 @@ fn allowed_cpus(sys: &dyn Sys, thread: &str) -> Result<Option<String>, ChangeErr
 }
 
 /// Whether output has the expected words; one word has to stand by itself, since `inactive` is not
-/// `active`.
+/// `active`. How far words stand apart does not count: some versions of `ethtool` print a tab where
+/// others print a blank.
 fn says(output: &str, expected: &str) -> bool {
     if expected.contains(char::is_whitespace) {
-        output.contains(expected)
+        even(output).contains(&even(expected))
     } else {
         output.split_whitespace().any(|word| word == expected)
     }
+}
+
+/// One blank for each run of white space, also at the ends.
+fn even(text: &str) -> String {
+    let mut even = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter.is_whitespace() {
+            false => even.push(letter),
+            true if even.ends_with(' ') => {}
+            true => even.push(' '),
+        }
+    }
+    even
 }
 
 /// Runs a program that has to succeed.
@@ -204,4 +218,27 @@ fn call(commands: &dyn Commands, command: &[String]) -> Result<Ran, CommandError
     let program = words.next().unwrap_or_default();
     let arguments: Vec<&str> = words.collect();
     commands.run(program, &arguments)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_found_however_far_they_stand_apart() {
+        for output in ["a: 1\nrx-usecs: 8\nb: 2\n", "a:\t1\nrx-usecs:\t8\nb:\t2\n"] {
+            assert!(says(output, "rx-usecs: 8\n"), "{output}");
+        }
+        for output in [
+            "rx-usecs: 80\n",
+            "rx-usecs:\t80\n",
+            "rx-usecs: 18\n",
+            "rx-usecs:8\n",
+        ] {
+            assert!(!says(output, "rx-usecs: 8\n"), "{output}");
+        }
+        assert!(says("args=\"ro quiet isolcpus=2\"\n", " isolcpus=2"));
+        assert!(!says("inactive\n", "active"));
+        assert!(says("active\n", "active"));
+    }
 }

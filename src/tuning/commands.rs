@@ -3,8 +3,11 @@
 //! Owns: starting them and waiting, for a time; ending one that takes longer. Never does: reading what
 //! they say; ending what it did not start; running a program of this machine for a host that lies in a
 //! folder. Runs on: the main thread of a command.
+//!
+//! A host that was captured has what its programs said in [`COMMANDS_FILE`]: asked the same again, they
+//! say the same.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -13,6 +16,10 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use serde::{Deserialize, Serialize};
+
+/// What the programs of a captured host said: a list of [`Call`].
+pub const COMMANDS_FILE: &str = "/.corelane/commands.json";
 
 /// Where programs lie in a host's file system (environ(7), as `sudo` and `systemd` set it).
 const FOLDERS: [&str; 6] = [
@@ -39,6 +46,67 @@ impl Ran {
     /// Whether it said that all went well.
     pub fn is_ok(&self) -> bool {
         self.code == Some(0)
+    }
+}
+
+/// What a program was asked and said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// Whether it is installed and ended.
+    pub ran: bool,
+    /// Its exit code.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub output: String,
+    /// Standard error, or why it did not run.
+    pub errors: String,
+}
+
+impl Call {
+    /// Notes an answer.
+    pub fn new(program: &str, arguments: &[&str], answer: &Result<Ran, CommandError>) -> Call {
+        let command = std::iter::once(program).chain(arguments.iter().copied());
+        let command = command.map(str::to_owned).collect();
+        match answer {
+            Ok(ran) => Call {
+                command,
+                ran: true,
+                code: ran.code,
+                output: ran.output.clone(),
+                errors: ran.errors.clone(),
+            },
+            Err(error) => Call {
+                command,
+                ran: false,
+                code: None,
+                output: String::new(),
+                errors: error.to_string(),
+            },
+        }
+    }
+
+    fn asks(&self, program: &str, arguments: &[&str]) -> bool {
+        self.command
+            .split_first()
+            .is_some_and(|(first, rest)| first == program && rest == arguments)
+    }
+
+    /// What was said.
+    fn answer(self, program: &str) -> Result<Ran, CommandError> {
+        let missing = missing(program);
+        if self.ran {
+            Ok(Ran {
+                code: self.code,
+                output: self.output,
+                errors: self.errors,
+            })
+        } else if self.errors == missing.to_string() {
+            Err(missing)
+        } else {
+            Err(failed(program, self.errors))
+        }
     }
 }
 
@@ -76,7 +144,7 @@ pub trait Commands {
 }
 
 /// Runs the programs of a host: those of this machine, or for a host that lies in a folder only those
-/// that lie in it too.
+/// that lie in it too. What those of a captured host said before, they say again.
 #[derive(Clone, Debug)]
 pub struct HostCommands {
     root: PathBuf,
@@ -134,6 +202,30 @@ impl HostCommands {
             errors: text(&mut errors)?,
         }))
     }
+
+    /// What a program that does not lie in the host's folder said when the host was captured.
+    fn said_before(&self, program: &str, arguments: &[&str]) -> Result<Ran, CommandError> {
+        // This machine speaks for itself.
+        if self.root == Path::new("/") {
+            return Err(missing(program));
+        }
+        let file = self.root.join(COMMANDS_FILE.trim_start_matches('/'));
+        let malformed = |error: io::Error| failed(program, format!("{COMMANDS_FILE}: {error}"));
+        let text = fs::read(file).map_err(|error| {
+            if error.kind() == io::ErrorKind::NotFound {
+                missing(program)
+            } else {
+                malformed(error)
+            }
+        })?;
+        let calls: Vec<Call> =
+            serde_json::from_slice(&text).map_err(|error| malformed(error.into()))?;
+        let call = calls
+            .into_iter()
+            .find(|call| call.asks(program, arguments))
+            .ok_or_else(|| failed(program, "not run when the host was captured".to_owned()))?;
+        call.answer(program)
+    }
 }
 
 impl Commands for HostCommands {
@@ -144,12 +236,18 @@ impl Commands for HostCommands {
                 program: program.to_owned(),
                 seconds: self.timeout.as_secs(),
             }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(missing(program)),
-            Err(error) => Err(CommandError::Failed {
-                program: program.to_owned(),
-                reason: error.to_string(),
-            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.said_before(program, arguments)
+            }
+            Err(error) => Err(failed(program, error.to_string())),
         }
+    }
+}
+
+fn failed(program: &str, reason: String) -> CommandError {
+    CommandError::Failed {
+        program: program.to_owned(),
+        reason,
     }
 }
 
@@ -263,5 +361,42 @@ mod tests {
         fs::set_permissions(&stub, fs::Permissions::from_mode(0o755)).unwrap();
         let ran = commands.run("ethtool", &["-l", "eth0"]).unwrap();
         assert_eq!(ran.output, format!("{} -l eth0\n", root.path().display()));
+    }
+
+    #[test]
+    fn a_captured_host_says_what_it_said() {
+        let root = tempfile::tempdir().unwrap();
+        let commands = HostCommands::new(root.path(), Duration::from_secs(60));
+        let ran = Ran {
+            code: Some(3),
+            output: "inactive\n".to_owned(),
+            errors: "so\n".to_owned(),
+        };
+        let slow = CommandError::TooSlow {
+            program: "ethtool".to_owned(),
+            seconds: 10,
+        };
+        let calls = [
+            Call::new("systemctl", &["is-active", "x"], &Ok(ran.clone())),
+            Call::new("ethtool", &["-l", "eth0"], &Err(missing("ethtool"))),
+            Call::new("ethtool", &["-c", "eth0"], &Err(slow)),
+        ];
+        let file = root.path().join(COMMANDS_FILE.trim_start_matches('/'));
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, serde_json::to_vec(&calls).unwrap()).unwrap();
+        let said = |program: &str, arguments: &[&str]| commands.run(program, arguments);
+        assert_eq!(said("systemctl", &["is-active", "x"]), Ok(ran));
+        assert_eq!(said("ethtool", &["-l", "eth0"]), Err(missing("ethtool")));
+        let error = said("ethtool", &["-c", "eth0"]).unwrap_err();
+        assert!(
+            error.to_string().contains("did not end within 10 s"),
+            "{error}"
+        );
+        // Nobody asked it that: nothing is run, and nothing is made up.
+        let error = said("systemctl", &["stop", "x"]).unwrap_err();
+        assert!(error.to_string().contains("not run when"), "{error}");
+        fs::write(&file, "[").unwrap();
+        let error = said("systemctl", &["is-active", "x"]).unwrap_err();
+        assert!(error.to_string().contains("commands.json: "), "{error}");
     }
 }

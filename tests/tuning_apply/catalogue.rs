@@ -11,7 +11,7 @@ use corelane::tuning::exit::Exit;
 use corelane::tuning::host::{Facts, Host};
 use corelane::tuning::item::Status;
 use corelane::tuning::knobs::KNOBS;
-use corelane::tuning::profile::Profile;
+use corelane::tuning::profile::{NetMode, Profile};
 use corelane::tuning::revert::{Foreign, Reverted, revert};
 use corelane::tuning::state::State;
 
@@ -31,21 +31,32 @@ struct Fixture {
     sys: KernelModel,
     programs: Programs,
     answers: Answers,
+    profile: Profile,
 }
 
 impl Fixture {
     fn new(name: &'static str, fake: FakeHost, answers: Answers) -> Fixture {
+        let programs = Programs::new(fake.path(), NICS);
+        let mut profile = Profile::shipped("metal").expect("a shipped one");
+        // Not what the interfaces have, so that they have to be set.
+        profile.net.rx_usecs = Some(20);
         Fixture {
             name,
             sys: KernelModel::of(&fake, answers),
-            programs: Programs::new(fake.path(), NICS),
+            // Both versions of what is printed.
+            programs: if name == "metal_8c16t" {
+                programs.with_tabs()
+            } else {
+                programs
+            },
             fake,
             answers,
+            profile,
         }
     }
 
     fn host(&self) -> Host<'_> {
-        let profile = Profile::shipped("metal").expect("a shipped one");
+        let profile = self.profile.clone();
         let mut host = Host::find(&self.sys, &self.programs, profile, None).expect("CPUs");
         host.know(&State::peek(&self.sys));
         host
@@ -128,6 +139,33 @@ fn every_host_is_as_wanted_after_apply_and_a_second_one_writes_nothing() {
         );
         assert_eq!(fixture.programs.changes(), commands, "{name} {answers:?}");
     }
+}
+
+/// The kernel rounds numbers of flows up: shares of 63 queues are no powers of two.
+#[test]
+fn hosts_whose_shards_see_the_network_are_as_wanted_after_one_apply() {
+    let mut rounded = 0;
+    for mut fixture in fixtures() {
+        let nics = fixture.sys.list("/sys/class/net").unwrap();
+        for nic in nics {
+            let queues = format!("/sys/class/net/{nic}/queues");
+            let names = fixture.sys.list(&queues).unwrap_or_default();
+            let receivers = names.iter().filter(|name| name.starts_with("rx-")).count();
+            rounded += usize::from(!receivers.is_power_of_two());
+        }
+        fixture.profile.net_mode = NetMode::PerShard;
+        fixture.apply();
+        let changes = fixture.sys.changes();
+        let again = fixture.apply();
+        let (name, answers) = (fixture.name, fixture.answers);
+        assert_eq!(again.exit(), Exit::Ok, "{name} {answers:?}: {again:#?}");
+        assert_eq!(
+            fixture.sys.changes(),
+            changes,
+            "{name} {answers:?}: {again:#?}"
+        );
+    }
+    assert!(rounded > 0, "no host shows it");
 }
 
 #[test]

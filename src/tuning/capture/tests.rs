@@ -102,3 +102,56 @@ fn what_programs_said_is_kept_once() {
     assert!(!calls[0].ran);
     assert_eq!(calls[0].errors, "ethtool is not installed");
 }
+
+/// Arguments and environments hold passwords; a capture is made to be given away.
+#[test]
+fn arguments_of_processes_stay_on_the_host() {
+    let (folder, sys) = host();
+    let put = |path: &str, text: &str| {
+        let path = folder.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    for (pid, comm, line) in [
+        ("1", "mysqld", "/usr/bin/mysqld\0--password=hidden\0"),
+        ("2", "kthreadd", ""),
+        (
+            "3",
+            "corelane",
+            "/usr/bin/corelane\0serve\0--secret=hidden\0",
+        ),
+        ("4", "postgres", "postgres: hidden\0\0"),
+        ("1/task/9", "helper", "/usr/bin/mysqld\0--password=hidden\0"),
+    ] {
+        put(&format!("proc/{pid}/comm"), &format!("{comm}\n"));
+        put(&format!("proc/{pid}/cmdline"), line);
+        put(&format!("proc/{pid}/environ"), "KEY=hidden\0");
+    }
+    put("proc/cmdline", "quiet isolcpus=2\n");
+    let recorder = Recorder::new(&sys);
+    let pids = ["1", "2", "3", "4", "1/task/9"];
+    for pid in pids {
+        // Whoever reads them.
+        for file in ["cmdline", "environ"] {
+            recorder.read(&format!("/proc/{pid}/{file}")).unwrap();
+        }
+    }
+    recorder.read("/proc/cmdline").unwrap();
+    let none = NoCommands;
+    let mut bytes = Vec::new();
+    write(&recorder, &CommandRecorder::new(&none), &mut bytes).unwrap();
+    assert!(!String::from_utf8_lossy(&bytes).contains("hidden"));
+    let (copy, _) = unpacked(&recorder, &CommandRecorder::new(&none));
+    let copy = HostSys::new(copy.path());
+    let lines = pids.map(|pid| copy.read(&format!("/proc/{pid}/cmdline")).unwrap());
+    // Threads of the kernel and engines are told apart as before.
+    let kept = [
+        "mysqld\0",
+        "",
+        "/usr/bin/corelane\0serve\0",
+        "postgres\0",
+        "helper\0",
+    ];
+    assert_eq!(lines, kept);
+    assert_eq!(copy.read("/proc/cmdline").unwrap(), "quiet isolcpus=2");
+}

@@ -53,7 +53,8 @@ pub fn diagnose(
     facts.engines = engines(sys).iter().map(ToString::to_string).collect();
     let disk = disk::measure(directory, budget / 2)?;
     let jitter = jitter_part(sys, &facts, budget / 4);
-    let cpus: Vec<_> = facts.cpus.iter().collect();
+    let cpus = facts.shards.as_ref().map(|cpus| cpus.union(&facts.cpus));
+    let cpus: Vec<_> = cpus.as_ref().unwrap_or(&facts.cpus).iter().collect();
     let wake = match (cpus.first(), cpus.last()) {
         (Some(first), Some(last)) if first != last => cores::wake(*first, *last, budget / 8),
         _ => None,
@@ -79,13 +80,13 @@ pub fn diagnose(
 }
 
 /// The jitter of the shards' CPUs, or of all where there is no layout; why there is none.
+///
+/// Not only of those that this process inherited: it inherits no CPU that is isolated, and can be
+/// put there all the same.
 fn jitter_part(sys: &dyn Sys, facts: &HostFacts, span: Duration) -> Result<JitterPart, String> {
-    let cpus = match &facts.shards {
-        Some(shards) => shards.intersection(&facts.cpus),
-        None => facts.cpus.clone(),
-    };
+    let cpus = facts.shards.as_ref().unwrap_or(&facts.cpus).clone();
     if cpus.is_empty() {
-        return Err("this process may not use the shards' CPUs".to_owned());
+        return Err("there is no CPU to measure".to_owned());
     }
     let options = JitterOptions {
         cpus,

@@ -155,24 +155,26 @@ pub fn measure(tsc: Tsc, cpus: &[CpuId], span: Duration) -> Result<Measured, Met
         // Where one fails, the others see their sender go away, and end.
         threads.push(start(tsc, *cpu, span)?);
     }
-    for meter in &threads {
-        // A thread that has ended already says why when it is joined.
-        let _ = meter.ready.recv();
-    }
+    // A thread that has ended already says why when it is joined; the others need not begin then.
+    let are_ready = threads.iter().all(|meter| meter.ready.recv().is_ok());
     // What the meters touch is there already; the allocator's reserves, a gigabyte and more, are not to
     // be brought for this.
     let memory = match mlockall(MlockAllFlags::CURRENT | MlockAllFlags::ONFAULT) {
         Ok(()) => MemoryLock::Locked,
         Err(error) => MemoryLock::Refused(format!("mlockall: {}", io::Error::from(error))),
     };
-    for meter in &threads {
-        // As above.
-        let _ = meter.go.send(());
+    if are_ready {
+        for meter in &threads {
+            // All of them wait for it.
+            let _ = meter.go.send(());
+        }
     }
     let mut recordings = Vec::with_capacity(threads.len());
     let mut failure = None;
-    for meter in threads {
-        let ended = meter.thread.join();
+    for Meter { thread, go, .. } in threads {
+        // Whoever still waits for it ends.
+        drop(go);
+        let ended = thread.join();
         match ended.expect("the meter's loop has nothing that panics") {
             Ok(recording) => recordings.push(recording),
             Err(error) => failure = failure.or(Some(error)),
@@ -501,6 +503,16 @@ mod tests {
         watch.record(second * 7 / 2, 100_000_000);
         let seen = watch.recorded(Switches::default());
         assert_eq!(seen.lost_worst_second_ns, 550_000_000);
+    }
+
+    /// It would spin for a day otherwise.
+    #[test]
+    fn where_one_cpu_cannot_be_had_none_is_measured() {
+        let first = crate::cpu::allowed_cpus().unwrap()[0];
+        let cpus = [first, CpuId(1023), first];
+        let day = Duration::from_secs(86_400);
+        let error = measure(Tsc::with_hz(1e9), &cpus, day).unwrap_err();
+        assert!(error.to_string().contains("CPU 1023: "), "{error}");
     }
 
     #[test]

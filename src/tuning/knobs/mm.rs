@@ -86,9 +86,10 @@ fn swap(host: &Host<'_>) -> Vec<Item> {
             } else {
                 draft.say("swap", &devices.join(","), "none");
                 draft.found(Status::Drift);
-                // Memory that is in use there may not fit anywhere else.
+                // What is on it already may not fit anywhere else.
                 draft.hint(
-                    "swap is in use and never switched off from here: swapoff and fstab are yours",
+                    "swap is active, used or not, and the engine does not lock all of its memory; it \
+                     is never switched off from here: swapoff and fstab are yours",
                 );
             }
         }

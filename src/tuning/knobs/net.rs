@@ -274,7 +274,8 @@ fn shorten(draft: &mut Draft<'_, '_>, nic: &str) {
 /// sends a flow to the queue of the CPU whose thread reads it.
 fn follow_threads(draft: &mut Draft<'_, '_>, host: &Host<'_>, nic: &str, receivers: &[&String]) {
     let count = u32::try_from(receivers.len().max(1)).unwrap_or(FLOWS);
-    let flows = (FLOWS / count).to_string();
+    // The kernel rounds up to a power of two, and tells that (net/core/net-sysfs.c).
+    let flows = (FLOWS / count).next_power_of_two().to_string();
     for queue in receivers {
         let path = format!("{NET}/{nic}/queues/{queue}/rps_flow_cnt");
         draft.value(&path, &format!("{queue} flows"), &Rule::Is(&flows));

@@ -127,7 +127,7 @@ pub const FILE_SYSTEM: Knob = Knob {
     group: Group::R,
     why: "XFS appends beside reads and takes direct I/O without surprises; discard stalls deletes",
     risk: "none: reported; a file system is chosen when it is made",
-    measured: "sync latency and its tail: corelane bench floor",
+    measured: "sync latency and its tail: corelane doctor",
     undone: NOTHING,
     persist: Persist::None,
     probe: file_system,

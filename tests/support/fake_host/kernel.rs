@@ -4,6 +4,7 @@
 //! - a selection (`always [madvise] never`) takes one of its words and moves the brackets;
 //! - masks come back padded to the numbers of CPUs, lists as short as they can be;
 //! - an interrupt's mask and list are one value;
+//! - a queue's number of flows is rounded up to a power of two;
 //! - a managed interrupt takes nothing (EIO);
 //! - a file listed may refuse to be read or written, with the errno that its sidecar names:
 //!   `carrier` next to `carrier.errno`, which holds lines `read 22` or `write 5`;
@@ -138,6 +139,16 @@ impl KernelModel {
             "watchdog_cpumask" => {
                 let cpus = CpuSet::parse_list(value).map_err(|_| refused())?;
                 self.files.write(path, &cpus.to_string())
+            }
+            "rps_flow_cnt" => {
+                let flows: u32 = value.parse().map_err(|_| refused())?;
+                // None stays none.
+                let flows = if flows == 0 {
+                    0
+                } else {
+                    flows.next_power_of_two()
+                };
+                self.files.write(path, &flows.to_string())
             }
             _ => self.files.write(path, value),
         }

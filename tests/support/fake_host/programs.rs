@@ -34,6 +34,8 @@ struct Card {
     adaptive: (String, String),
     rx_usecs: u32,
     ntuple: bool,
+    /// What stands before a number: versions of the program differ.
+    gap: &'static str,
 }
 
 impl Programs {
@@ -50,6 +52,7 @@ impl Programs {
             adaptive: ("on".to_owned(), "on".to_owned()),
             rx_usecs: 8,
             ntuple: false,
+            gap: " ",
         };
         let nics = nics.iter().map(|nic| ((*nic).to_owned(), card.clone()));
         Programs {
@@ -67,6 +70,14 @@ impl Programs {
     /// The engine's service belongs to another slice.
     pub fn put_engine_in(&self, slice: &str) {
         slice.clone_into(&mut self.state.borrow_mut().engine_slice);
+    }
+
+    /// The same host with the `ethtool` of newer versions, which prints a tab before a number.
+    pub fn with_tabs(self) -> Programs {
+        for card in self.state.borrow_mut().nics.values_mut() {
+            card.gap = "\t";
+        }
+        self
     }
 
     /// The commands that changed something since the start.
@@ -187,8 +198,8 @@ impl Programs {
             "-c" => said(
                 0,
                 &format!(
-                    "Coalesce parameters for {nic}:\nAdaptive RX: {}  TX: {}\nrx-usecs: {}\n",
-                    card.adaptive.0, card.adaptive.1, card.rx_usecs
+                    "Coalesce parameters for {nic}:\nAdaptive RX: {}  TX: {}\nrx-usecs:{}{}\n",
+                    card.adaptive.0, card.adaptive.1, card.gap, card.rx_usecs
                 ),
             ),
             "-C" => {
@@ -203,14 +214,11 @@ impl Programs {
                 said(0, "")
             }
             "-x" => {
-                let rings: Vec<String> = (0..card.channels.min(8)).map(|r| r.to_string()).collect();
-                said(
-                    0,
-                    &format!(
-                        "RX flow hash indirection table\n    0: {}\n",
-                        rings.join(" ")
-                    ),
-                )
+                let rings: Vec<String> = (0..card.channels).map(|r| r.to_string()).collect();
+                let rows = rings.chunks(8).enumerate();
+                let rows = rows.map(|(row, rings)| format!("{:5}: {}\n", row * 8, rings.join(" ")));
+                let rows: String = rows.collect();
+                said(0, &format!("RX flow hash indirection table\n{rows}"))
             }
             "-k" => {
                 let ntuple = if card.ntuple { "on" } else { "off" };
