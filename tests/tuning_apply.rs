@@ -13,6 +13,8 @@ mod refusals;
 mod rig;
 #[path = "tuning_apply/script.rs"]
 mod script;
+#[path = "tuning_apply/shared.rs"]
+mod shared;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -142,11 +142,13 @@ pub fn apply(
     order: &Order<'_>,
     tell: &mut dyn FnMut(&Line),
 ) -> Result<Applied, ApplyError> {
+    host.selection = order.selection.clone();
     let report = check_knobs(host, order.selection, order.catalogue);
     let first = Plan::of(&report, order.allow)?;
     guard::before_apply(host, order.selection, &report, &first)?;
     let _lock = Lock::take(host.sys).map_err(|error| refused(error, &first))?;
     let mut state = State::read(host.sys).map_err(Refusal::State)?;
+    state.outlive(&host.facts.boot_id);
     state.forget_void(&host.facts.boot_id);
     host.know(&state);
     let mut run = Run {
@@ -266,7 +268,8 @@ impl Run {
         };
         // What tells about a command may tell a part only; whether it is to be run, its knob says.
         let is_command = matches!(entry.how, How::Run { .. });
-        if !is_command && change::holds(&entry.path, &entry.how, &found, &entry.after) {
+        let is_open = is_command || self.state.has_unheeded(entry);
+        if !is_open && change::holds(&entry.path, &entry.how, &found, &entry.after) {
             return Some(Done::Already);
         }
         let is_ours = entry.path.starts_with(OWN_FOLDER) || self.state.wrote(entry, &found);

@@ -127,10 +127,7 @@ pub fn set(
                 }
                 None => reach.sys.remove_file(path)?,
             }
-            match reload {
-                Some(command) => run(reach.commands, command),
-                None => Ok(()),
-            }
+            notice(reach, reload.as_deref())
         }
         How::Run { .. } => run(reach.commands, command),
         How::Affinity { .. } => {
@@ -139,6 +136,18 @@ pub fn set(
             run(reach.commands, &command)
         }
     }
+}
+
+/// Makes the host take notice of a file that was put or taken away.
+///
+/// # Errors
+/// The program for it failed.
+pub fn notice(reach: Reach<'_>, reload: Option<&[String]>) -> Result<(), ChangeError> {
+    let Some(command) = reload else {
+        return Ok(());
+    };
+    let (program, arguments) = split(command);
+    succeeded(command, reach.commands.run_patiently(program, &arguments)?)
 }
 
 /// The command that moves a thread.
@@ -177,13 +186,15 @@ fn allowed_cpus(sys: &dyn Sys, thread: &str) -> Result<Option<String>, ChangeErr
 }
 
 /// Whether output has the expected words; one word has to stand by itself, since `inactive` is not
-/// `active`. How far words stand apart does not count: some versions of `ethtool` print a tab where
-/// others print a blank.
+/// `active`, and `irqaffinity=0,8` in quotes (as grubby(8) tells arguments) is not `irqaffinity=0`. How
+/// far words stand apart does not count: some versions of `ethtool` print a tab where others print a
+/// blank.
 fn says(output: &str, expected: &str) -> bool {
     if expected.contains(char::is_whitespace) {
         even(output).contains(&even(expected))
     } else {
-        output.split_whitespace().any(|word| word == expected)
+        let mut words = output.split(|between: char| between.is_whitespace() || between == '"');
+        words.any(|word| word == expected)
     }
 }
 
@@ -202,7 +213,10 @@ fn even(text: &str) -> String {
 
 /// Runs a program that has to succeed.
 fn run(commands: &dyn Commands, command: &[String]) -> Result<(), ChangeError> {
-    let ran = call(commands, command)?;
+    succeeded(command, call(commands, command)?)
+}
+
+fn succeeded(command: &[String], ran: Ran) -> Result<(), ChangeError> {
     if ran.is_ok() {
         return Ok(());
     }
@@ -214,10 +228,14 @@ fn run(commands: &dyn Commands, command: &[String]) -> Result<(), ChangeError> {
 }
 
 fn call(commands: &dyn Commands, command: &[String]) -> Result<Ran, CommandError> {
-    let mut words = command.iter().map(String::as_str);
-    let program = words.next().unwrap_or_default();
-    let arguments: Vec<&str> = words.collect();
+    let (program, arguments) = split(command);
     commands.run(program, &arguments)
+}
+
+/// A command's program and its arguments.
+fn split(command: &[String]) -> (&str, Vec<&str>) {
+    let mut words = command.iter().map(String::as_str);
+    (words.next().unwrap_or_default(), words.collect())
 }
 
 #[cfg(test)]

@@ -31,6 +31,9 @@ const FOLDERS: [&str; 6] = [
     "bin",
 ];
 
+/// What a program that takes long may take at least.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
 /// How a program ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ran {
@@ -141,6 +144,15 @@ pub trait Commands {
     /// # Errors
     /// It is not installed, cannot be started, or takes too long.
     fn run(&self, program: &str, arguments: &[&str]) -> Result<Ran, CommandError>;
+
+    /// The same for a program that is known to take long, such as one that makes a boot menu of every
+    /// system on every disk: ending it halfway does harm, so it has [`PATIENCE`] at least.
+    ///
+    /// # Errors
+    /// As [`Commands::run`].
+    fn run_patiently(&self, program: &str, arguments: &[&str]) -> Result<Ran, CommandError> {
+        self.run(program, arguments)
+    }
 }
 
 /// Runs the programs of a host: those of this machine, or for a host that lies in a folder only those
@@ -229,6 +241,14 @@ impl HostCommands {
 }
 
 impl Commands for HostCommands {
+    fn run_patiently(&self, program: &str, arguments: &[&str]) -> Result<Ran, CommandError> {
+        let patient = HostCommands {
+            timeout: self.timeout.max(PATIENCE),
+            ..self.clone()
+        };
+        patient.run(program, arguments)
+    }
+
     fn run(&self, program: &str, arguments: &[&str]) -> Result<Ran, CommandError> {
         match self.run_to_end(program, arguments) {
             Ok(Ok(ran)) => Ok(ran),
@@ -335,6 +355,13 @@ mod tests {
             .run("sleep", &["1000"])
             .unwrap_err();
         assert!(matches!(error, CommandError::TooSlow { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_program_that_takes_long_is_given_the_time() {
+        let ran =
+            host(Duration::from_millis(1)).run_patiently("sh", &["-c", "sleep 0.1; echo done"]);
+        assert_eq!(ran.unwrap().output, "done\n");
     }
 
     #[test]

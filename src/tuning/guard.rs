@@ -103,6 +103,20 @@ pub fn before_apply(
     Ok(())
 }
 
+/// Whether changes may be taken back now.
+///
+/// # Errors
+/// They may not.
+pub fn before_revert(sys: &dyn Sys) -> Result<(), Refusal> {
+    if let Some(path) = read_only(sys) {
+        return Err(Refusal::Container { path });
+    }
+    match engine(sys) {
+        Some(engine) => Err(Refusal::Engine(engine)),
+        None => Ok(()),
+    }
+}
+
 /// Competitors at work that only are to be mentioned.
 pub fn mentioned(sys: &dyn Sys, commands: &dyn Commands) -> Vec<String> {
     competitors::at_work(sys, commands)

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::change::Reach;
+use super::check::Selection;
 use super::commands::Commands;
 use super::profile::Profile;
 use super::state::State;
@@ -32,6 +33,10 @@ pub struct Host<'a> {
     /// Files that refused a value since the last boot because the kernel keeps it to itself, as the
     /// state says: what cannot be told from reading them.
     pub unmanageable: BTreeSet<String>,
+    /// Files of ours that were put and of which the host has not taken notice yet, as the state says.
+    pub unheeded: BTreeSet<String>,
+    /// The knobs that are meant: what files that several knobs share are made of.
+    pub selection: Selection,
 }
 
 /// Which host it is. A fact that cannot be read is empty.
@@ -108,6 +113,8 @@ impl<'a> Host<'a> {
             profile,
             facts: Facts::read(sys),
             unmanageable: BTreeSet::new(),
+            unheeded: BTreeSet::new(),
+            selection: Selection::default(),
         })
     }
 
@@ -187,6 +194,7 @@ impl<'a> Host<'a> {
     pub fn know(&mut self, state: &State) {
         let known = state.unmanageable(&self.facts.boot_id);
         self.unmanageable = known.map(str::to_owned).collect();
+        self.unheeded = state.unheeded().map(str::to_owned).collect();
     }
 }
 

@@ -26,6 +26,7 @@ pub mod report;
 pub mod revert;
 pub mod running;
 pub mod script;
+pub mod sections;
 pub mod state;
 pub mod value;
 pub mod verify;

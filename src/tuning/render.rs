@@ -428,12 +428,14 @@ impl Undone {
             Undone::Foreign(_) => "foreign",
             Undone::NotHeld(_) => "not-held",
             Undone::Failed(_) => "failed",
+            Undone::Withheld(_) => "withheld",
         }
     }
 
     fn detail(&self) -> Option<&str> {
         match self {
             Undone::Foreign(text) | Undone::NotHeld(text) | Undone::Failed(text) => Some(text),
+            Undone::Withheld(disruption) => disruption.option(),
             Undone::Reverted | Undone::Nothing => None,
         }
     }

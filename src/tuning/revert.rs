@@ -6,7 +6,10 @@
 
 use super::change::{self, ChangeError, Reach};
 use super::exit::Exit;
-use super::guard::Refusal;
+use super::guard::{self, Refusal};
+use super::item::Disruption;
+use super::plan::Allow;
+use super::sections::Sections;
 use super::state::{Entry, How, Lock, LockError, Outcome, State};
 use crate::cpu::SysError;
 
@@ -17,6 +20,28 @@ pub enum Foreign {
     Skip,
     /// What was there before our first change is put back.
     Overwrite,
+}
+
+/// What is taken back.
+pub struct Order<'a> {
+    /// The boot that the host is in.
+    pub boot_id: &'a str,
+    /// Of what somebody else has changed.
+    pub foreign: Foreign,
+    /// What is allowed.
+    pub allow: Allow,
+    /// Whether a knob of this name is meant.
+    pub wants: &'a dyn Fn(&str) -> bool,
+}
+
+/// How much of a change is taken back.
+enum Share {
+    /// Nothing.
+    None,
+    /// Lines of some knobs; this is left of the file.
+    Part(Sections),
+    /// All of it.
+    Whole,
 }
 
 /// What came of one change.
@@ -32,6 +57,8 @@ pub enum Undone {
     NotHeld(String),
     /// It could not be taken back.
     Failed(String),
+    /// Taking it back may break this, which was not allowed; it was left alone.
+    Withheld(Disruption),
 }
 
 /// A change and what came of it.
@@ -76,7 +103,9 @@ impl Undone {
     pub fn is_fine(&self) -> bool {
         match self {
             Undone::Reverted | Undone::Nothing => true,
-            Undone::Foreign(_) | Undone::NotHeld(_) | Undone::Failed(_) => false,
+            Undone::Foreign(_) | Undone::NotHeld(_) | Undone::Failed(_) | Undone::Withheld(_) => {
+                false
+            }
         }
     }
 }
@@ -95,16 +124,14 @@ impl Reverted {
     }
 }
 
-/// Takes back every change whose knob `wants` names, the latest first. `tell` hears of each as it is
+/// Takes back every change whose knob the order names, the latest first. `tell` hears of each as it is
 /// done.
 ///
 /// # Errors
 /// It is refused before anything is changed; or the state cannot be saved, and then nothing more is.
 pub fn revert(
     reach: Reach<'_>,
-    boot_id: &str,
-    foreign: Foreign,
-    wants: &dyn Fn(&str) -> bool,
+    order: &Order<'_>,
     tell: &mut dyn FnMut(&Line),
 ) -> Result<Reverted, RevertError> {
     let _lock = Lock::take(reach.sys).map_err(|error| match error {
@@ -114,36 +141,142 @@ pub fn revert(
         LockError::Held | LockError::Failed(_) => Refusal::Lock(error),
     })?;
     let mut state = State::read(reach.sys).map_err(Refusal::State)?;
+    state.outlive(order.boot_id);
+    let is_meant = |entry: &Entry| !matches!(share(entry, order.wants), Share::None);
+    if state.entries.iter().any(is_meant) {
+        guard::before_revert(reach.sys)?;
+    }
     let mut reverted = Reverted::default();
     for at in (0..state.entries.len()).rev() {
-        if !wants(&state.entries[at].id) {
-            continue;
-        }
-        let entry = state.entries[at].clone();
-        let undone = undo(reach, &entry, boot_id, foreign);
-        if undone.is_fine() {
-            // Those before it keep their places.
-            state.entries.remove(at);
-            // A value that is as before says so itself; that a command was run does not.
-            if matches!(entry.how, How::Run { .. }) {
-                state.save(reach.sys)?;
+        let mut entry = state.entries[at].clone();
+        let is_held = !order.allow.allows(entry.disruptive) && !entry.is_void(order.boot_id);
+        let undone = match share(&entry, order.wants) {
+            Share::None => continue,
+            Share::Part(_) | Share::Whole if is_held => Undone::Withheld(entry.disruptive),
+            Share::Part(rest) => {
+                let undone = undo_part(reach, &mut state, at, &rest, order)?;
+                entry.id = taken(&entry, order.wants);
+                undone
             }
-        }
+            Share::Whole => undo_whole(reach, &mut state, at, order)?,
+        };
         let line = Line { entry, undone };
         tell(&line);
         reverted.lines.push(line);
     }
-    forget_knobs(&mut state, wants);
+    forget_knobs(&mut state, order.wants);
     state.save(reach.sys)?;
     Ok(reverted)
+}
+
+/// How much of a change is meant. A file that several knobs share goes with the knob that keeps it, or
+/// with the last of those that have lines in it.
+fn share(entry: &Entry, wants: &dyn Fn(&str) -> bool) -> Share {
+    let is_keeper = !entry.shared.contains(&entry.id);
+    if is_keeper && wants(&entry.id) {
+        return Share::Whole;
+    }
+    if !entry.shared.iter().any(|id| wants(id)) {
+        return Share::None;
+    }
+    let rest = Sections::parse(&entry.after).without(wants);
+    if rest.is_empty() {
+        Share::Whole
+    } else {
+        Share::Part(rest)
+    }
+}
+
+/// The knobs whose lines are taken out of a shared file.
+fn taken(entry: &Entry, wants: &dyn Fn(&str) -> bool) -> String {
+    let ids = entry.shared.iter().filter(|id| wants(id));
+    let ids: Vec<&str> = ids.map(String::as_str).collect();
+    ids.join(",")
+}
+
+/// Takes a change back and forgets it.
+fn undo_whole(
+    reach: Reach<'_>,
+    state: &mut State,
+    at: usize,
+    order: &Order<'_>,
+) -> Result<Undone, SysError> {
+    let entry = state.entries[at].clone();
+    let has_reload = matches!(entry.how, How::DropIn { reload: Some(_) });
+    if has_reload {
+        // Once the file has gone, nothing else says that the host has to take notice of that.
+        state.entries[at].outcome = Outcome::Intent;
+        state.save(reach.sys)?;
+    }
+    let undone = undo(reach, &entry, order.boot_id, order.foreign);
+    if undone.is_fine() {
+        // Those before it keep their places.
+        state.entries.remove(at);
+        // A value that is as before says so itself; that a command was run does not.
+        if matches!(entry.how, How::Run { .. }) {
+            state.save(reach.sys)?;
+        }
+    } else if has_reload {
+        state.entries[at].outcome = match undone {
+            Undone::Failed(_) => Outcome::Failed,
+            Undone::Reverted
+            | Undone::Nothing
+            | Undone::Foreign(_)
+            | Undone::NotHeld(_)
+            | Undone::Withheld(_) => entry.outcome,
+        };
+    }
+    Ok(undone)
+}
+
+/// Takes lines out of a file of ours that other knobs have lines in as well.
+fn undo_part(
+    reach: Reach<'_>,
+    state: &mut State,
+    at: usize,
+    rest: &Sections,
+    order: &Order<'_>,
+) -> Result<Undone, SysError> {
+    let entry = state.entries[at].clone();
+    let found = match change::current(reach, &entry.path, &entry.how) {
+        Ok(found) => found,
+        Err(error) => return Ok(failed(&error)),
+    };
+    let is_ours = found.as_deref().is_some_and(|found| entry.is_ours(found));
+    if !is_ours && order.foreign == Foreign::Skip {
+        let found = found.unwrap_or_else(|| "removed".to_owned());
+        return Ok(Undone::Foreign(found));
+    }
+    let intended = &mut state.entries[at];
+    intended.before = found;
+    intended.after = rest.text();
+    intended.outcome = Outcome::Intent;
+    state.save(reach.sys)?;
+    let known = &mut state.entries[at];
+    let after = Some(known.after.as_str());
+    if let Err(error) = change::set(reach, &known.path, &known.how, after, &[]) {
+        known.outcome = Outcome::Failed;
+        return Ok(failed(&error));
+    }
+    known.outcome = Outcome::Applied;
+    known.shared = rest.ids().map(str::to_owned).collect();
+    let is_keeper = !entry.shared.contains(&entry.id);
+    if let Some(first) = known.shared.first()
+        && !is_keeper
+    {
+        known.id.clone_from(first);
+    }
+    Ok(Undone::Reverted)
 }
 
 /// A knob of which nothing is left is not to be set again by the next boot.
 fn forget_knobs(state: &mut State, wants: &dyn Fn(&str) -> bool) {
     let entries = &state.entries;
-    state
-        .knobs
-        .retain(|id| !wants(id) || entries.iter().any(|entry| entry.id == *id));
+    let is_left = |id: &String| {
+        let mut entries = entries.iter();
+        entries.any(|entry| entry.id == *id || entry.shared.contains(id))
+    };
+    state.knobs.retain(|id| !wants(id) || is_left(id));
 }
 
 fn undo(reach: Reach<'_>, entry: &Entry, boot_id: &str, foreign: Foreign) -> Undone {
@@ -165,7 +298,7 @@ fn undo(reach: Reach<'_>, entry: &Entry, boot_id: &str, foreign: Foreign) -> Und
         first.is_some_and(|first| change::holds(&entry.path, &entry.how, found, first))
     };
     if is_first(&found) {
-        return Undone::Nothing;
+        return notice(reach, entry);
     }
     if !entry.is_ours(&found) && foreign == Foreign::Skip {
         return Undone::Foreign(found);
@@ -196,10 +329,23 @@ fn undo_absent(reach: Reach<'_>, entry: &Entry, foreign: Foreign) -> Undone {
                 Err(error) => failed(&error),
             }
         }
+        (How::DropIn { .. }, None) => notice(reach, entry),
         // A device or a thread that has gone has taken the change with it.
-        (How::DropIn { .. } | How::Write | How::Run { .. } | How::Affinity { .. }, _) => {
-            Undone::Nothing
-        }
+        (How::Write | How::Run { .. } | How::Affinity { .. }, _) => Undone::Nothing,
+    }
+}
+
+/// The file is as it was before; the host may not have taken notice of that.
+fn notice(reach: Reach<'_>, entry: &Entry) -> Undone {
+    let How::DropIn { reload } = &entry.how else {
+        return Undone::Nothing;
+    };
+    if !entry.is_unheeded() {
+        return Undone::Nothing;
+    }
+    match change::notice(reach, reload.as_deref()) {
+        Ok(()) => Undone::Reverted,
+        Err(error) => failed(&error),
     }
 }
 

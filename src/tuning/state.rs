@@ -15,8 +15,9 @@ use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
 use super::change;
-use super::item::Action;
+use super::item::{Action, Disruption};
 use super::plan::Step;
+use super::sections::{self, Sections};
 use crate::cpu::{Layout, Sys, SysError};
 
 /// Where the state lies.
@@ -54,6 +55,9 @@ pub struct State {
 pub struct Entry {
     /// The knob.
     pub id: String,
+    /// The knobs that have lines in the file, where several share it.
+    #[serde(default)]
+    pub shared: Vec<String>,
     /// The file, or what stands for it: a command's target, a thread's folder in `/proc`.
     pub path: String,
     /// What kind of change, and what undoing it takes besides the values.
@@ -69,6 +73,9 @@ pub struct Entry {
     pub left: Option<String>,
     /// Whether it counts, and taking it back counts, only after a boot.
     pub reboot: bool,
+    /// What making it may have broken, and taking it back may break.
+    #[serde(default)]
+    pub disruptive: Disruption,
     /// The boot in which it was changed.
     pub boot_id: String,
     /// When, in seconds since 1970.
@@ -261,6 +268,7 @@ impl State {
     /// stays, unless a boot has brought another value since.
     pub fn intend(&mut self, mut entry: Entry) {
         self.knobs.insert(entry.id.clone());
+        self.knobs.extend(entry.shared.iter().cloned());
         if let Some(at) = self.entries.iter().position(|known| known.is_about(&entry)) {
             // To the end: changes are undone in reverse.
             let known = self.entries.remove(at);
@@ -290,6 +298,35 @@ impl State {
     /// Forgets changes that a boot has undone. Their knobs stay known.
     pub fn forget_void(&mut self, boot_id: &str) {
         self.entries.retain(|entry| !entry.is_void(boot_id));
+    }
+
+    /// Takes values that a file of ours has set again at the boot for set in this boot: a boot does
+    /// not undo those, and what was there before the first change still has to be put back.
+    pub fn outlive(&mut self, boot_id: &str) {
+        let keepers: Vec<Entry> = self
+            .entries
+            .iter()
+            .filter(|entry| entry.is_kept())
+            .cloned()
+            .collect();
+        for entry in &mut self.entries {
+            let is_set_again = |keeper: &Entry| sections::sets(&keeper.after, &entry.path);
+            if entry.how == How::Write && keepers.iter().any(is_set_again) {
+                boot_id.clone_into(&mut entry.boot_id);
+            }
+        }
+    }
+
+    /// Files that were put or taken away, and of which the host has not taken notice.
+    pub fn unheeded(&self) -> impl Iterator<Item = &str> {
+        let unheeded = self.entries.iter().filter(|entry| entry.is_unheeded());
+        unheeded.map(|entry| entry.path.as_str())
+    }
+
+    /// Whether that is so of the file that an entry is about.
+    pub fn has_unheeded(&self, entry: &Entry) -> bool {
+        let known = self.entries.iter().find(|known| known.is_about(entry));
+        known.is_some_and(Entry::is_unheeded)
     }
 
     /// Files that refused a value in this boot because the kernel keeps it to itself.
@@ -326,8 +363,13 @@ impl Entry {
                 ..
             } => (How::Affinity { comm }, Some(before), after),
         };
+        let shared = match &how {
+            How::DropIn { .. } => Sections::parse(&after).ids().map(str::to_owned).collect(),
+            How::Write | How::Run { .. } | How::Affinity { .. } => Vec::new(),
+        };
         Entry {
             id: step.id.to_owned(),
+            shared,
             path: step.action.place(),
             how,
             first_before: before.clone(),
@@ -335,6 +377,7 @@ impl Entry {
             after,
             left: None,
             reboot: step.reboot,
+            disruptive: step.disruptive,
             boot_id: boot_id.to_owned(),
             ts,
             outcome: Outcome::Intent,
@@ -362,6 +405,19 @@ impl Entry {
             How::Run { .. } => false,
         };
         is_volatile && self.boot_id != boot_id
+    }
+
+    /// Whether it is a file that is there at the next boot as well.
+    fn is_kept(&self) -> bool {
+        let is_volatile = VOLATILE.iter().any(|folder| self.path.starts_with(folder));
+        matches!(self.how, How::DropIn { .. }) && !is_volatile
+    }
+
+    /// Whether the program that makes the host take notice of the file has not been seen to succeed:
+    /// it failed, was ended, or the process ended before it.
+    pub fn is_unheeded(&self) -> bool {
+        let is_open = matches!(self.outcome, Outcome::Intent | Outcome::Failed);
+        is_open && matches!(self.how, How::DropIn { reload: Some(_) })
     }
 
     /// Whether what is found is what we left: what the latest change set or what came of it, or, where

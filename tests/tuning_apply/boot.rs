@@ -7,7 +7,8 @@ use corelane::cpu::{LAYOUT_PATH, Layout};
 use corelane::tuning::change::Reach;
 use corelane::tuning::exit::Exit;
 use corelane::tuning::host::Facts;
-use corelane::tuning::revert::{Foreign, revert};
+use corelane::tuning::plan::Allow;
+use corelane::tuning::revert::{Foreign, Order, revert};
 use corelane::tuning::state::{STATE_PATH, State};
 
 use crate::fake_host::FakeHost;
@@ -136,7 +137,16 @@ fn a_layout_that_was_taken_back_does_not_come_again() {
         commands: &programs,
     };
     let boot_id = Facts::read(&sys).boot_id;
-    revert(reach, &boot_id, Foreign::Skip, &|_| true, &mut |_| {}).expect("nothing is in the way");
+    let order = Order {
+        boot_id: &boot_id,
+        foreign: Foreign::Skip,
+        allow: Allow {
+            link_reset: false,
+            boot: false,
+        },
+        wants: &|_| true,
+    };
+    revert(reach, &order, &mut |_| {}).expect("nothing is in the way");
     assert!(!fake.at(STATE_PATH).exists());
 }
 

@@ -12,7 +12,7 @@ use corelane::tuning::host::{Facts, Host};
 use corelane::tuning::item::Status;
 use corelane::tuning::knobs::KNOBS;
 use corelane::tuning::profile::{NetMode, Profile};
-use corelane::tuning::revert::{Foreign, Reverted, revert};
+use corelane::tuning::revert::{Foreign, Order as RevertOrder, Reverted, revert};
 use corelane::tuning::state::State;
 
 use crate::fake_host::FakeHost;
@@ -88,8 +88,13 @@ impl Fixture {
             commands: &self.programs,
         };
         let boot_id = Facts::read(&self.sys).boot_id;
-        revert(reach, &boot_id, Foreign::Skip, &|_| true, &mut |_| {})
-            .unwrap_or_else(|error| panic!("{}: {error}", self.name))
+        let order = RevertOrder {
+            boot_id: &boot_id,
+            foreign: Foreign::Skip,
+            allow: ALLOWED,
+            wants: &|_| true,
+        };
+        revert(reach, &order, &mut |_| {}).unwrap_or_else(|error| panic!("{}: {error}", self.name))
     }
 
     fn snapshot(&self) -> (BTreeMap<String, String>, String) {

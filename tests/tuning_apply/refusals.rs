@@ -140,3 +140,39 @@ fn a_host_without_a_layout_is_changed_only_in_what_is_named() {
     // What is named is done; the rig names all.
     assert!(!rig.apply(Allow::default()).lines.is_empty());
 }
+
+#[test]
+fn nothing_is_taken_back_beside_an_engine_or_in_a_container() {
+    for (path, text) in [
+        ("/proc/4001/cmdline", "/usr/bin/corelane\0serve\0"),
+        ("/proc/self/mounts", "sysfs /sys sysfs ro,nosuid 0 0"),
+    ] {
+        let rig = Rig::new(Answers::Kernel);
+        rig.apply(ALLOWED);
+        rig.fake.put(path, text);
+        let before = rig.snapshot();
+        let error = rig
+            .try_revert(Foreign::Skip)
+            .expect_err("it has to be refused");
+        assert_eq!(error.exit(), Exit::Refused, "{path}");
+        assert_eq!(rig.snapshot(), before, "{path}");
+    }
+}
+
+#[test]
+fn what_disturbs_is_taken_back_only_when_allowed() {
+    let rig = Rig::new(Answers::Kernel);
+    let before = rig.snapshot();
+    rig.apply(ALLOWED);
+    let reverted = rig
+        .try_revert_with(Foreign::Skip, Allow::default())
+        .expect("nothing is in the way");
+    assert_eq!(reverted.exit(), Exit::Partial);
+    let held = reverted.lines.iter().filter(|line| !line.undone.is_fine());
+    let said: Vec<String> = held.map(|line| line.to_string()).collect();
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said[0].contains("--allow-link-reset"), "{said:?}");
+    assert!(said[1].contains("--allow-boot"), "{said:?}");
+    rig.revert(Foreign::Skip);
+    assert_eq!(rig.snapshot(), before);
+}

@@ -12,7 +12,7 @@ use corelane::tuning::item::{Action, Disruption, Group, Item, Persist, Status};
 use corelane::tuning::knobs::Knob;
 use corelane::tuning::plan::Allow;
 use corelane::tuning::profile::Profile;
-use corelane::tuning::revert::{Foreign, RevertError, Reverted, revert};
+use corelane::tuning::revert::{Foreign, Order as RevertOrder, RevertError, Reverted, revert};
 use corelane::tuning::state::State;
 use corelane::tuning::value::{holds, selected};
 
@@ -111,12 +111,22 @@ impl Rig {
     }
 
     pub fn try_revert(&self, foreign: Foreign) -> Result<Reverted, RevertError> {
+        self.try_revert_with(foreign, ALLOWED)
+    }
+
+    pub fn try_revert_with(&self, foreign: Foreign, allow: Allow) -> Result<Reverted, RevertError> {
         let reach = Reach {
             sys: &self.sys,
             commands: &self.programs,
         };
         let boot_id = Facts::read(&self.sys).boot_id;
-        revert(reach, &boot_id, foreign, &|_| true, &mut |_| {})
+        let order = RevertOrder {
+            boot_id: &boot_id,
+            foreign,
+            allow,
+            wants: &|_| true,
+        };
+        revert(reach, &order, &mut |_| {})
     }
 
     pub fn revert(&self, foreign: Foreign) -> Reverted {

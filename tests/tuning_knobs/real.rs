@@ -9,7 +9,7 @@ use corelane::tuning::check::Selection;
 use corelane::tuning::host::Host;
 use corelane::tuning::knobs::KNOBS;
 use corelane::tuning::plan::Allow;
-use corelane::tuning::revert::{Foreign, Undone, revert};
+use corelane::tuning::revert::{Foreign, Order as RevertOrder, Undone, revert};
 
 use crate::fake_host::hosts;
 use crate::fake_host::programs::Programs;
@@ -142,9 +142,12 @@ fn a_real_kernel_takes_what_is_applied_and_gets_back_what_it_had() {
     let boot_id = host.facts.boot_id.clone();
     let reverted = revert(
         host.reach(),
-        &boot_id,
-        Foreign::Skip,
-        &|_| true,
+        &RevertOrder {
+            boot_id: &boot_id,
+            foreign: Foreign::Skip,
+            allow: Allow::default(),
+            wants: &|_| true,
+        },
         &mut |_| {},
     )
     .unwrap();

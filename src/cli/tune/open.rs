@@ -77,6 +77,7 @@ impl Opened {
                 },
             )?;
         host.know(&State::peek(&self.sys));
+        host.selection = self.selection.clone();
         Ok(host)
     }
 

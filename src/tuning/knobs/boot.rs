@@ -47,21 +47,26 @@ pub(super) fn check(draft: &mut Draft<'_, '_>, host: &Host<'_>, knob: &Knob) -> 
         Ok(text) => words(&text),
         Err(error) => return draft.unread("cmdline", &error),
     };
-    let arranged = arranged(host);
+    let arranged = Arranged::read(host);
+    let place = match Loader::of(host) {
+        Loader::Grubby => GRUBBY,
+        Loader::Grub | Loader::Unknown => GRUB_DROP_IN,
+    };
+    let is_unheeded = host.unheeded.contains(place);
     let mut status = Status::Ok;
     let mut absent = Vec::new();
     for parameter in wanted.iter().filter(|wanted| !running.contains(wanted)) {
-        draft.path(GRUB_DROP_IN);
+        draft.path(place);
         if let Some(other) = conflict(parameter, &running, &arranged) {
             status = Status::Drift;
             draft.hint(format!(
                 "the command line has {other} from elsewhere: remove it there, then apply"
             ));
-        } else if arranged.contains(parameter) {
+        } else if arranged.has(parameter) && !is_unheeded {
             if status == Status::Ok {
                 status = Status::RebootPending;
             }
-            draft.hint(format!("{GRUB_DROP_IN}: boot"));
+            draft.hint(format!("{place}: boot"));
         } else {
             status = Status::Missing;
             absent.push(parameter.as_str());
@@ -77,25 +82,24 @@ pub(super) fn check(draft: &mut Draft<'_, '_>, host: &Host<'_>, knob: &Knob) -> 
 /// Adds what brings parameters. Rows of the drop-in add the same action, which is done once.
 fn arrange(draft: &mut Draft<'_, '_>, host: &Host<'_>, absent: &[&str]) {
     draft.disrupts(Disruption::Boot);
-    if host.sys.exists(GRUBBY) {
-        for parameter in absent {
-            draft.act(grubby(parameter));
+    match Loader::of(host) {
+        Loader::Grubby => {
+            for parameter in absent {
+                draft.act(grubby(parameter));
+            }
         }
-    } else if host.sys.exists(GRUB_DEFAULTS) {
-        draft.act(Action::DropIn {
+        Loader::Grub => draft.act(Action::DropIn {
             path: GRUB_DROP_IN.to_owned(),
             before: whole(host, GRUB_DROP_IN),
             after: drop_in(host),
-            reload: host
-                .sys
-                .exists(UPDATE_GRUB)
-                .then(|| vec!["update-grub".to_owned()]),
-        });
-    } else {
-        let absent = absent.join(" ");
-        draft.hint(format!(
-            "no boot loader known here: add {absent} to the kernel's command line"
-        ));
+            reload: Some(words_of(&["update-grub"])),
+        }),
+        Loader::Unknown => {
+            let absent = absent.join(" ");
+            draft.hint(format!(
+                "no boot loader known here: add {absent} to the kernel's command line"
+            ));
+        }
     }
 }
 
@@ -108,7 +112,7 @@ fn grubby(parameter: &str) -> Action {
         target: format!("grubby {parameter}"),
         apply: change("--args"),
         revert: change("--remove-args"),
-        verify: Some((words_of(&["grubby", "--info=ALL"]), format!(" {parameter}"))),
+        verify: Some((words_of(&["grubby", "--info=ALL"]), parameter.to_owned())),
         before: format!("without {parameter}"),
         after: format!("with {parameter}"),
     }
@@ -118,41 +122,109 @@ fn grubby(parameter: &str) -> Action {
 pub fn drop_in(host: &Host<'_>) -> String {
     let running = host.sys.read("/proc/cmdline").unwrap_or_default();
     let running = words(&running);
-    let arranged = arranged(host);
-    let mut text = String::from(
-        "# Made by corelane tune apply --allow-boot, removed by corelane tune revert.\n\
-         # Adds to the kernel's command line; update-grub and a boot bring it into force.\n",
-    );
-    for (knob, parameters) in ROWS {
-        let mut wanted = parameters(host);
+    let arranged = Arranged::read(host);
+    let head = "# Made by corelane tune apply --allow-boot, removed by corelane tune revert.\n\
+         # Adds to the kernel's command line; update-grub and a boot bring it into force.\n";
+    let knobs = ROWS.iter().map(|(knob, _)| *knob);
+    let file = super::shared_file(host, GRUB_DROP_IN, head, knobs, |knob| {
+        let row = ROWS.iter().find(|(row, _)| row.id == knob.id);
+        let mut wanted = row.map_or(Vec::new(), |(_, parameters)| parameters(host));
         wanted.retain(|parameter| conflict(parameter, &running, &arranged).is_none());
-        if !super::is_set(host, knob) || wanted.is_empty() {
-            continue;
+        if wanted.is_empty() {
+            return String::new();
         }
         let wanted = wanted.join(" ");
-        text.push_str(&format!("{VARIABLE}=\"${VARIABLE} {wanted}\"\n"));
+        format!("{VARIABLE}=\"${VARIABLE} {wanted}\"\n")
+    });
+    file.text()
+}
+
+/// What changes the next kernel's command line on a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Loader {
+    /// grubby(8): entries are changed one by one, and drop-ins are not read.
+    Grubby,
+    /// Our drop-in and `update-grub`. A grub-mkconfig without it (Arch, openSUSE) is the original one,
+    /// which reads `/etc/default/grub` and nothing beside it.
+    Grub,
+    /// Something else.
+    Unknown,
+}
+
+impl Loader {
+    fn of(host: &Host<'_>) -> Loader {
+        if host.sys.exists(GRUBBY) {
+            Loader::Grubby
+        } else if host.sys.exists(GRUB_DEFAULTS) && host.sys.exists(UPDATE_GRUB) {
+            Loader::Grub
+        } else {
+            Loader::Unknown
+        }
     }
-    text
 }
 
-/// The parameters that our drop-in adds already.
-fn arranged(host: &Host<'_>) -> Vec<String> {
-    let text = host.sys.read(GRUB_DROP_IN).unwrap_or_default();
-    let lines = text.lines().map(str::trim);
-    lines
-        .filter_map(|line| line.strip_prefix(VARIABLE)?.strip_prefix('='))
-        .flat_map(|value| words(value.trim_matches('"')))
-        .filter(|word| !word.starts_with('$'))
-        .collect()
+/// The parameters that the next kernel gets, as far as is known.
+#[derive(Debug, Default)]
+struct Arranged {
+    /// By our drop-in.
+    ours: Vec<String>,
+    /// By every boot entry.
+    everywhere: Vec<String>,
+    /// By some boot entry; by whom it was put there is not known.
+    elsewhere: Vec<String>,
 }
 
-/// Another value of the same parameter that did not come through our drop-in.
-fn conflict<'a>(parameter: &str, running: &'a [String], arranged: &[String]) -> Option<&'a str> {
+impl Arranged {
+    fn read(host: &Host<'_>) -> Arranged {
+        match Loader::of(host) {
+            Loader::Grubby => {
+                let ran = host.commands.run("grubby", &["--info=ALL"]);
+                Arranged::of_entries(&ran.map(|ran| ran.output).unwrap_or_default())
+            }
+            Loader::Grub => {
+                let text = host.sys.read(GRUB_DROP_IN).unwrap_or_default();
+                let values = text.lines().map(str::trim);
+                let values =
+                    values.filter_map(|line| line.strip_prefix(VARIABLE)?.strip_prefix('='));
+                let words = values.flat_map(|value| words(value.trim_matches('"')));
+                Arranged {
+                    ours: words.filter(|word| !word.starts_with('$')).collect(),
+                    ..Arranged::default()
+                }
+            }
+            Loader::Unknown => Arranged::default(),
+        }
+    }
+
+    /// What `grubby --info=ALL` tells: a line `args="…"` for each entry.
+    fn of_entries(info: &str) -> Arranged {
+        let lines = info
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("args="));
+        let entries: Vec<Vec<String>> = lines.map(|args| words(args.trim_matches('"'))).collect();
+        let is_everywhere = |word: &&String| entries.iter().all(|entry| entry.contains(word));
+        let first = entries.first().into_iter().flatten();
+        Arranged {
+            ours: Vec::new(),
+            everywhere: first.filter(is_everywhere).cloned().collect(),
+            elsewhere: entries.concat(),
+        }
+    }
+
+    fn has(&self, parameter: &str) -> bool {
+        let mut words = self.ours.iter().chain(&self.everywhere);
+        words.any(|word| word == parameter)
+    }
+}
+
+/// Another value of the same parameter that did not come through our drop-in: of the running kernel,
+/// or of the next one.
+fn conflict<'a>(parameter: &str, running: &'a [String], arranged: &'a Arranged) -> Option<&'a str> {
     let key = key(parameter);
     let other = |word: &&String| self::key(word) == key && *word != parameter;
-    let mut others = running.iter().filter(other);
+    let mut others = running.iter().chain(&arranged.elsewhere).filter(other);
     others
-        .find(|word| !arranged.contains(word))
+        .find(|word| !arranged.ours.contains(word))
         .map(String::as_str)
 }
 
@@ -172,7 +244,7 @@ pub(super) fn running_value(host: &Host<'_>, key: &str) -> Option<String> {
 pub(super) fn is_asked(host: &Host<'_>, parameter: &str) -> bool {
     let running = host.sys.read("/proc/cmdline").unwrap_or_default();
     let is_there = |words: &[String]| words.iter().any(|word| word == parameter);
-    is_there(&words(&running)) || is_there(&arranged(host))
+    is_there(&words(&running)) || Arranged::read(host).has(parameter)
 }
 
 /// Up to the first `=` only: values hold more of them (`resume=UUID=…`). The kernel takes dashes
@@ -230,11 +302,28 @@ mod tests {
     fn a_parameter_of_somebody_else_is_a_conflict_and_an_old_one_of_ours_is_not() {
         let running = words("isolcpus=1-3 quiet");
         let wanted = "isolcpus=domain,managed_irq,2-3";
-        assert_eq!(conflict(wanted, &running, &[]), Some("isolcpus=1-3"));
-        assert_eq!(
-            conflict(wanted, &running, &["isolcpus=1-3".to_owned()]),
-            None
+        let nothing = Arranged::default();
+        assert_eq!(conflict(wanted, &running, &nothing), Some("isolcpus=1-3"));
+        let ours = Arranged {
+            ours: words("isolcpus=1-3"),
+            ..Arranged::default()
+        };
+        assert_eq!(conflict(wanted, &running, &ours), None);
+        assert_eq!(conflict("quiet", &running, &nothing), None);
+    }
+
+    #[test]
+    fn a_parameter_is_arranged_only_in_every_entry_and_as_a_whole_word() {
+        let entries = Arranged::of_entries(
+            "index=0\nargs=\"ro irqaffinity=0,8 skew_tick=1\"\nroot=\"UUID=1\"\nindex=1\n\
+             args=\"ro irqaffinity=0,8\"\n",
         );
-        assert_eq!(conflict("quiet", &running, &[]), None);
+        assert!(entries.has("irqaffinity=0,8"));
+        assert!(!entries.has("irqaffinity=0"));
+        assert!(!entries.has("skew_tick=1"));
+        assert_eq!(
+            conflict("irqaffinity=0", &[], &entries),
+            Some("irqaffinity=0,8")
+        );
     }
 }

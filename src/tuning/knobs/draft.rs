@@ -119,12 +119,16 @@ impl<'a, 'h> Draft<'a, 'h> {
         self.path(path);
         let now = whole(self.host, path);
         let status = match &now {
+            Some(now) if now == wanted && self.host.unheeded.contains(path) => {
+                self.hint("the host has not taken notice of it yet");
+                Status::Drift
+            }
             Some(now) if now == wanted => Status::Ok,
             Some(_) => Status::Drift,
             None => Status::Missing,
         };
         let current = match &now {
-            Some(_) if status == Status::Ok => "as wanted",
+            Some(now) if now == wanted => "as wanted",
             Some(_) => "another text",
             None => "none",
         };

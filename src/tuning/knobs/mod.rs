@@ -28,6 +28,7 @@ mod udev;
 
 use super::host::Host;
 use super::item::{Group, Item, Persist};
+use super::sections::Sections;
 
 pub use boot::{GRUB_DROP_IN, drop_in as boot_drop_in};
 pub use irq::{Interrupt, interrupts};
@@ -114,8 +115,23 @@ pub const KNOBS: &[Knob] = &[
     services::KEEP,
 ];
 
-/// Whether the profile has a knob set. Knobs of group C look at their own keys; the group is one.
-fn is_set(host: &Host<'_>, knob: &Knob) -> bool {
-    let is_asked = knob.group == Group::C || host.profile.sets(knob.group);
-    is_asked && !host.profile.skip.iter().any(|id| id == knob.id)
+/// A file that several knobs share: what each of them that is meant wants there. Lines that the file
+/// has of the others stay as they are.
+fn shared_file<'k>(
+    host: &Host<'_>,
+    path: &str,
+    head: &str,
+    knobs: impl Iterator<Item = &'k Knob>,
+    lines: impl Fn(&Knob) -> String,
+) -> Sections {
+    let there = Sections::parse(&host.sys.read(path).unwrap_or_default());
+    let mut file = Sections::new(head);
+    for knob in knobs {
+        if host.selection.takes(knob, host) {
+            file.push(knob.id, &lines(knob));
+        } else {
+            file.push(knob.id, there.lines_of(knob.id));
+        }
+    }
+    file
 }

@@ -5,8 +5,9 @@
 
 use crate::tuning::host::Host;
 use crate::tuning::item::{Group, Item, Persist};
+use crate::tuning::sections::Sections;
 
-use super::draft::{Draft, split};
+use super::draft::{Draft, not_applicable, split};
 use super::rule::{Form, Rule};
 use super::{Knob, cpu, kernel, limits, mm, net};
 
@@ -132,7 +133,11 @@ pub const KEEP: Knob = Knob {
 };
 
 fn keep(host: &Host<'_>) -> Vec<Item> {
-    let wanted = drop_in(host);
+    let file = shared(host);
+    if file.is_empty() && !host.sys.exists(SYSCTL_DROP_IN) {
+        return not_applicable(host, &KEEP, "no knob that is meant has a value to keep");
+    }
+    let wanted = file.text();
     let mut draft = Draft::new(host, &KEEP);
     // What it says was written to the kernel already, value by value.
     draft.file(SYSCTL_DROP_IN, &wanted, None);
@@ -142,10 +147,23 @@ fn keep(host: &Host<'_>) -> Vec<Item> {
 /// The file for this host: what is there of the values, as the profile asks for them. A limit that
 /// the host exceeds already is kept where it is.
 pub fn drop_in(host: &Host<'_>) -> String {
-    let mut text =
-        String::from("# Made by corelane tune apply, removed by corelane tune revert.\n");
-    for setting in SETTINGS {
-        if !super::is_set(host, setting.knob) || !(setting.when)(host) {
+    shared(host).text()
+}
+
+fn shared(host: &Host<'_>) -> Sections {
+    let head = "# Made by corelane tune apply, removed by corelane tune revert.\n";
+    // Settings of a knob stand together.
+    let mut knobs: Vec<&Knob> = SETTINGS.iter().map(|setting| setting.knob).collect();
+    knobs.dedup_by_key(|knob| knob.id);
+    let lines = |knob: &Knob| lines(host, knob);
+    super::shared_file(host, SYSCTL_DROP_IN, head, knobs.into_iter(), lines)
+}
+
+/// The lines of one knob.
+fn lines(host: &Host<'_>, knob: &Knob) -> String {
+    let mut text = String::new();
+    for setting in SETTINGS.iter().filter(|setting| setting.knob.id == knob.id) {
+        if !(setting.when)(host) {
             continue;
         }
         let Ok(current) = host.sys.read(&path(setting.key)) else {
