@@ -33,8 +33,13 @@ write() {
 ";
 
 const PUT: &str = "
-# put PATH: a file of ours from standard input, all of it or nothing.
+# put PATH: a file of ours from standard input, all of it or nothing. Whose a file is that is there
+# already, only apply knows; so it is left alone, but for those under /run/corelane, which are ours.
 put() {
+    case $1 in
+    /run/corelane/*) ;;
+    *) [ ! -e \"$root$1\" ] || return 1 ;;
+    esac
     mkdir -p \"$root${1%/*}\" && cat >\"$root$1.new\" && chmod 644 \"$root$1.new\" &&
         mv \"$root$1.new\" \"$root$1\"
 }

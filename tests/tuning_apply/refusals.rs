@@ -149,6 +149,7 @@ fn nothing_is_taken_back_beside_an_engine_or_in_a_container() {
     ] {
         let rig = Rig::new(Answers::Kernel);
         rig.apply(ALLOWED);
+        rig.fake.put("/proc/4001/comm", "corelane");
         rig.fake.put(path, text);
         let before = rig.snapshot();
         let error = rig

@@ -108,6 +108,17 @@ fn a_script_leaves_the_host_as_apply_does() {
 }
 
 #[test]
+fn a_script_leaves_files_that_are_there_alone() {
+    let rig = host_with_stubs();
+    let text = script_of(&rig);
+    rig.fake.put("/etc/sysctl.d/90-t.conf", "# somebody's");
+    let (code, complaints) = run("dash", &rig, &text);
+    assert_eq!(code, Some(4));
+    assert!(complaints.contains("failed: t.file: "), "{complaints}");
+    assert_eq!(rig.fake.read("/etc/sysctl.d/90-t.conf"), "# somebody's");
+}
+
+#[test]
 fn a_script_goes_on_after_a_failure_and_says_so() {
     let rig = host_with_stubs();
     let text = script_of(&rig);
