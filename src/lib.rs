@@ -40,6 +40,7 @@ pub mod kafka;
 pub mod log;
 pub mod mesh;
 // Planes.
+pub mod broker;
 pub mod engine;
 // Control.
 pub mod cli;

@@ -1,0 +1,72 @@
+//! Consumer groups and transactions: pure state machines.
+//!
+//! Owns: what is done with a request and when. Never does: I/O, reading a clock; whatever is to happen
+//! outside leaves as an [`Effect`], and its end comes back as a call. Runs on: the core that owns
+//! stripe 0.
+
+use kafka_protocol::messages::ResponseKind;
+
+use crate::ids::{PartitionIndex, TopicId};
+
+/// A value that is kept in stripe 0; an empty value removes the key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// Begins with the coordinator's own prefix.
+    pub key: Vec<u8>,
+    /// What is remembered.
+    pub value: Vec<u8>,
+}
+
+/// How a transaction ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Its records become visible to those who read committed ones.
+    Commit,
+    /// They stay hidden from them.
+    Abort,
+}
+
+/// What a coordinator wants done. `R` says whom to answer; it is opaque here.
+#[derive(Debug)]
+pub enum Effect<R> {
+    /// Send a response.
+    Answer {
+        /// Whom.
+        to: R,
+        /// What.
+        response: Box<ResponseKind>,
+    },
+    /// Make these pairs durable, all or none; then call `stored` with the ticket.
+    Store {
+        /// Returned in `stored`; stores become durable in the order in which they were asked for.
+        ticket: u64,
+        /// What.
+        pairs: Vec<Pair>,
+    },
+    /// Append the end of a transaction to a partition and make it durable; then call `marked`.
+    Mark {
+        /// Returned in `marked`.
+        ticket: u64,
+        /// The partition's topic.
+        topic: TopicId,
+        /// The partition.
+        partition: PartitionIndex,
+        /// The producer.
+        producer_id: i64,
+        /// The epoch that the partition must know from now on.
+        producer_epoch: i16,
+        /// Whether its records count.
+        decision: Decision,
+    },
+}
+
+/// What became of an [`Effect::Store`] or [`Effect::Mark`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It survives a crash.
+    Durable,
+    /// Storage is poisoned: whether it survives is unknown, and nothing more can be stored.
+    Lost,
+    /// Nothing was stored (no space is left); it may be tried again.
+    Refused,
+}

@@ -1,0 +1,10 @@
+//! The embedded log as a Kafka broker: one node, which leads every partition.
+//!
+//! Owns: connections that speak Kafka's protocol, requests under way, consumer groups, Kafka's
+//! transactions. Never does: what the log does (order, durability, producers' sequences), blocking;
+//! what takes long is the administrator's, on a housekeeping thread. Runs on: the engine's cores. A
+//! connection stays on the core that accepted it, a partition on its owner; groups and transactions
+//! belong to the core that owns stripe 0.
+
+pub mod coordinator;
+pub mod view;
