@@ -7,4 +7,6 @@
 //! belong to the core that owns stripe 0.
 
 pub mod coordinator;
+pub mod sasl;
+pub mod tls;
 pub mod view;
