@@ -7,4 +7,5 @@
 //! belong to the core that owns stripe 0.
 
 pub mod coordinator;
+pub mod versions;
 pub mod view;
