@@ -6,11 +6,13 @@
 
 use kafka_protocol::messages::ResponseKind;
 
-use super::view::View;
+use super::view::{TopicView, View};
 use crate::clock::Now;
 use crate::ids::{PartitionIndex, TopicId};
 
 pub mod group;
+pub mod ids;
+pub mod txn;
 
 /// Who sent a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +27,9 @@ pub struct Caller {
 pub trait Topics {
     /// The topic's number and how many partitions it has; `None` where there is none of this name.
     fn topic(&self, name: &str) -> Option<(TopicId, u32)>;
+
+    /// All that is known of a topic.
+    fn find(&self, topic: TopicId) -> Option<&TopicView>;
 }
 
 impl Topics for View {
@@ -33,6 +38,10 @@ impl Topics for View {
         // A topic has as many partitions as an i32 can number at most.
         let partitions = u32::try_from(topic.partitions.len()).unwrap_or(u32::MAX);
         Some((topic.id, partitions))
+    }
+
+    fn find(&self, topic: TopicId) -> Option<&TopicView> {
+        self.topic_by_id(topic).map(AsRef::as_ref)
     }
 }
 
