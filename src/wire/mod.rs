@@ -4,11 +4,13 @@
 //! compression. Runs on: any thread; the hot path uses it per record.
 
 pub mod batch;
+mod control;
 mod records;
 mod varint;
 mod write;
 
 pub use batch::{BatchError, BatchView};
+pub use control::{CONTROL_BATCH_BYTES, ControlBatch, ControlKind, control_kind, write_control};
 pub use records::{HeaderView, Headers, RecordView, Records};
 pub use write::{BatchSpec, NoHeaders, RecordSource, assign, batch_len, write_batch};
 
