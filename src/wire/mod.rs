@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod batch;
+mod control;
 mod reader;
 mod records;
 pub mod request;
@@ -12,6 +13,7 @@ mod varint;
 mod write;
 
 pub use batch::{BatchError, BatchView};
+pub use control::{CONTROL_BATCH_BYTES, ControlBatch, ControlKind, control_kind, write_control};
 pub use reader::Malformed;
 pub use records::{HeaderView, Headers, RecordView, Records};
 pub use write::{BatchSpec, NoHeaders, RecordSource, assign, batch_len, write_batch};
