@@ -6,7 +6,9 @@
 //! connection stays on the core that accepted it, a partition on its owner; groups and transactions
 //! belong to the core that owns stripe 0.
 
+pub mod admin;
 pub mod coordinator;
 pub mod sasl;
 pub mod tls;
+pub mod versions;
 pub mod view;

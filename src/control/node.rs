@@ -15,6 +15,7 @@ use crossbeam::queue::ArrayQueue;
 use crate::config::{Config, StorageKind};
 use crate::cpu::{Oversubscribe, Plan};
 use crate::engine::command::{Command, CoreReport};
+use crate::engine::guest::Alone;
 use crate::engine::handler::HandlerFactory;
 use crate::engine::ledger::{Totals, totals_in_state};
 use crate::engine::message::{Reply, Request};
@@ -23,19 +24,19 @@ use crate::engine::status::{CoreStatus, Phase};
 use crate::engine::submitter::Submitter;
 use crate::exactly_once::Fingerprinter;
 use crate::ids::{CoreId, CpuId, ShardId, StripeId};
-use crate::log::state::{RecentId, TornTail};
+use crate::log::state::TornTail;
 use crate::mesh::{self, Bells, Doorbell, Port};
 use crate::telemetry::{CounterReader, CounterSnapshot, StageHistograms};
 
 use super::clusters::{self, Clusters};
 use super::embedded::{Embedded, Kept};
 use super::error::StartError;
-use super::executor::{Seed, StorageSeed, spawn};
+use super::executor::{GuestSeed, Seed, StorageSeed, spawn};
 use super::housekeeping;
 use super::layout::Layout;
 use super::placement::Ground;
 use super::places::Places;
-use super::seeds::Starting;
+use super::seeds::{Given, Starting};
 use super::watch::Watch;
 
 /// How long the socket of a process that was killed may still take connections: the kernel closes
@@ -131,12 +132,12 @@ impl<'a> Frame<'a> {
     }
 
     /// What the cores are started with, and control's hold on each, and the ports.
-    fn cores<F: HandlerFactory, M: StorageSeed>(
+    fn cores<F: HandlerFactory, M: StorageSeed, G: GuestSeed<M::Storage>>(
         &self,
         starting: &Starting<'_>,
-        storages: Vec<(M, Vec<RecentId>)>,
+        given: Vec<Given<M, G>>,
         factory: F,
-    ) -> (Vec<Seed<F, M>>, Held) {
+    ) -> (Vec<Seed<F, M, G>>, Held) {
         let capacity = self.config.node.mesh_capacity as usize;
         let mut requests = mesh::build::<Request>(self.endpoints, capacity, &self.bells);
         let mut replies = mesh::build::<Reply>(self.endpoints, capacity, &self.bells);
@@ -145,8 +146,8 @@ impl<'a> Frame<'a> {
         let factory = Arc::new(factory);
         let (mut seeds, mut cores) = (Vec::new(), Vec::new());
         let rings = requests.into_iter().zip(replies);
-        for ((core, rings), storage) in (0..).zip(rings).zip(storages) {
-            let (seed, handle) = starting.core(core, rings, &factory, storage);
+        for ((core, rings), given) in (0..).zip(rings).zip(given) {
+            let (seed, handle) = starting.core(core, rings, &factory, given);
             seeds.push(seed);
             cores.push(handle);
         }
@@ -154,9 +155,9 @@ impl<'a> Frame<'a> {
         (seeds, Held { cores, ports })
     }
 
-    fn launch<F: HandlerFactory, M: StorageSeed>(
+    fn launch<F: HandlerFactory, M: StorageSeed, G: GuestSeed<M::Storage>>(
         self,
-        seeds: Vec<Seed<F, M>>,
+        seeds: Vec<Seed<F, M, G>>,
         held: Held,
         kept: Option<Kept>,
     ) -> Result<Node, StartError> {
@@ -254,9 +255,17 @@ impl Node {
                 let layout = Layout::open(config, frame.cores)?;
                 let (hash, bells) = (&frame.fingerprinter, &frame.bells);
                 let mut embedded = Embedded::open(config, layout, hash, bells, frame.cores)?;
-                let storages = (0..frame.cores).map(|core| embedded.seed(core)).collect();
+                let given = (0..frame.cores).map(|core| {
+                    let (storage, recent) = embedded.seed(core);
+                    Given {
+                        storage,
+                        recent,
+                        guest: Alone,
+                    }
+                });
+                let given = given.collect();
                 let starting = frame.starting(embedded.places(), Remember::Own);
-                let (seeds, held) = frame.cores(&starting, storages, factory);
+                let (seeds, held) = frame.cores(&starting, given, factory);
                 let kept = embedded.keep();
                 frame.launch(seeds, held, Some(kept))
             }
@@ -271,9 +280,9 @@ impl Node {
     }
 
     /// Starts one core's thread and waits until it is ready.
-    fn launch<F: HandlerFactory, M: StorageSeed>(
+    fn launch<F: HandlerFactory, M: StorageSeed, G: GuestSeed<M::Storage>>(
         &mut self,
-        mut seed: Seed<F, M>,
+        mut seed: Seed<F, M, G>,
         plan: &Plan,
     ) -> Result<(), StartError> {
         let core = seed.core;
