@@ -6,6 +6,7 @@
 //! connection stays on the core that accepted it, a partition on its owner; groups and transactions
 //! belong to the core that owns stripe 0.
 
+pub mod cold;
 pub mod coordinator;
 pub mod versions;
 pub mod view;

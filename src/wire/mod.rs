@@ -8,6 +8,7 @@ pub mod batch;
 mod reader;
 mod records;
 pub mod request;
+pub mod shape;
 mod varint;
 mod write;
 
