@@ -13,11 +13,10 @@ use crate::log::disk::Disk;
 use crate::log::storage::{AppendError, Fate, LogStorage, Mark};
 use crate::mesh::EndpointId;
 
-use super::cold;
 use super::coordinator::group::{self, Groups, TICKET_BIT};
 use super::coordinator::txn::Transactions;
 use super::coordinator::{Call, Caller, Effect, Outcome, Pair, ids, txn};
-use super::core::{Around, Broker, COORDINATOR};
+use super::core::{Around, Broker, COORDINATOR, encode};
 use super::message::{Ask, CoordinateAsk, PartDone, PartOp, ReplyTo, Tell};
 use super::underway::{Client, Work};
 use super::view::View;
@@ -320,7 +319,7 @@ impl Broker {
     }
 
     fn reply<D: Disk>(&mut self, to: ReplyTo, response: &ResponseKind, around: &mut Around<'_, D>) {
-        let frame = cold::frame(to.key, to.version, to.correlation_id, response);
+        let frame = encode(to.key, to.version, to.correlation_id, response);
         let ticket = to.asker.ticket;
         self.send_tell(to.asker.core, Tell::Frame { ticket, frame }, around);
     }

@@ -21,7 +21,7 @@ use crate::mesh::{EndpointId, Port, Take};
 use super::admin::{AdminCall, AdminNews, CoreEnd};
 use super::cold;
 use super::coordinate::Coordination;
-use super::desk::{Answer, Call, Desk};
+use super::desk::{Answer, Desk};
 use super::inlet::Inlet;
 use super::message::{Ask, Asker, PartAsk, PartDone, PartOp, ReadAsk, Tell, Ticket};
 use super::options::BrokerOptions;
@@ -71,7 +71,6 @@ pub struct Broker {
     unsent_asks: VecDeque<(EndpointId, Ask)>,
     unsent_tells: VecDeque<(EndpointId, Tell)>,
     admin: CoreEnd,
-    draining: bool,
 }
 
 /// What a turn works on besides the broker's own parts.
@@ -108,7 +107,6 @@ impl Broker {
             unsent_asks: VecDeque::new(),
             unsent_tells: VecDeque::new(),
             admin: parts.admin,
-            draining: false,
         })
     }
 
@@ -187,8 +185,8 @@ impl Broker {
 
     /// Gives a client an answer in kafka-protocol's words.
     pub(super) fn respond(&self, client: &Client, response: &ResponseKind) {
-        let frame = cold::encode(client.key, client.version, client.correlation_id, response);
-        self.answer(client, Answer::Frame(vec![frame]));
+        let frame = encode(client.key, client.version, client.correlation_id, response);
+        self.answer(client, whole(frame));
     }
 
     /// Hands a request to the administrator; `work` says what becomes of the answer.
@@ -270,11 +268,11 @@ impl Broker {
     /// Takes the clients' requests, as long as other cores can be asked.
     fn take_calls<D: Disk>(&mut self, around: &mut Around<'_, D>) -> usize {
         let mut work = 0;
-        while work < CALLS_PER_TURN && self.unsent_asks.is_empty() && self.inlet.has_room() {
+        while work < CALLS_PER_TURN && self.unsent_asks.is_empty()  {
             let Some(call) = self.desk.next_call() else {
                 break;
             };
-            self.call(call, around);
+            self.dispatch(call, around);
             work += 1;
         }
         work
@@ -343,9 +341,9 @@ impl Broker {
         }
     }
 
-    fn framed(&mut self, ticket: Ticket, frame: Bytes) {
+    fn framed(&mut self, ticket: Ticket, frame: Option<Bytes>) {
         if let Some(Work::Coordinated(client)) = self.underway.remove(ticket) {
-            self.answer(&client, Answer::Frame(vec![frame]));
+            self.answer(&client, whole(frame));
         }
     }
 
@@ -405,10 +403,26 @@ impl Broker {
         work
     }
 
-    /// Executes a client's request.
-    fn call<D: Disk>(&mut self, call: Call, around: &mut Around<'_, D>) {
-        self.dispatch(call, around);
+}
+
+/// A response's frame; none where it cannot be said in this version, which is our fault.
+pub(super) fn encode(
+    key: i16,
+    version: i16,
+    correlation_id: i32,
+    response: &ResponseKind,
+) -> Option<Bytes> {
+    match cold::encode(key, version, correlation_id, response) {
+        Ok(frame) => Some(frame),
+        Err(error) => {
+            tracing::error!(%error, "a response cannot be encoded");
+            None
+        }
     }
+}
+
+fn whole(frame: Option<Bytes>) -> Answer {
+    frame.map_or(Answer::HangUp, |frame| Answer::Frame(vec![frame]))
 }
 
 impl<D: Disk> Guest<LogStorage<D>> for Broker {
@@ -435,7 +449,7 @@ impl<D: Disk> Guest<LogStorage<D>> for Broker {
 
     fn has_mail(&self) -> bool {
         let cores = 0..self.options.cores;
-        let calls = self.unsent_asks.is_empty() && self.inlet.has_room();
+        let calls = self.unsent_asks.is_empty();
         let asks = self.unsent_tells.is_empty();
         (calls && self.desk.has_calls())
             || self.tells.has_mail(cores.clone())
@@ -462,7 +476,6 @@ impl<D: Disk> Guest<LogStorage<D>> for Broker {
     }
 
     fn drain(&mut self) {
-        self.draining = true;
         self.desk.close();
         for ticket in self.underway.fetches() {
             self.finish_fetch(ticket);

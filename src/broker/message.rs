@@ -6,7 +6,8 @@ use kafka_protocol::messages::RequestKind;
 
 use crate::broker::coordinator::{Caller, Decision};
 use crate::ids::{Acks, Offset, PartitionId, UnixMillis};
-use crate::log::storage::{ProducerSummary, ReadEnd};
+use crate::exactly_once::producers::ProducerSummary;
+use crate::log::storage::ReadEnd;
 use crate::mesh::EndpointId;
 
 /// A request under way on the core that asks. Tells it from a later one in the same place.
@@ -157,8 +158,8 @@ pub struct ReadAsk {
 /// Whether the asker wants to be told when there is more to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Watch {
-    /// Once, by [`Tell::Woken`], where nothing was read.
-    Once,
+    /// Once, by [`Tell::Woken`], where fewer bytes than this were read.
+    Below(usize),
     /// No.
     No,
 }
@@ -206,8 +207,11 @@ pub enum Tell {
         ticket: Ticket,
         done: Vec<ReadDone>,
     },
-    /// A whole response, encoded.
-    Frame { ticket: Ticket, frame: Bytes },
+    /// A whole response, encoded; none where the connection had better end.
+    Frame {
+        ticket: Ticket,
+        frame: Option<Bytes>,
+    },
     /// There may be more to read.
     Woken { ticket: Ticket },
 }

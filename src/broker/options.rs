@@ -23,6 +23,8 @@ pub struct BrokerOptions {
     pub fetch_bytes_max: usize,
     /// Whether a Metadata request makes topics that are missing.
     pub auto_create: AutoCreate,
+    /// The data directory, as clients are told.
+    pub directory: String,
     /// The longest time that a request waits for space on the device, in nanoseconds.
     pub storage_patience_ns: u64,
 }

@@ -10,11 +10,12 @@ use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 
 use crate::clock::Now;
+use crate::exactly_once::producers::{ProducerError, Verdict};
 use crate::ids::{Acks, FrameSeq, Nanos, Offset, PartitionId, UnixMillis};
 use crate::log::disk::Disk;
 use crate::log::storage::{
-    AppendError, AtLeast, BatchesRead, Fate, LogStorage, Mark, Placed, ReadBounds, ReadEnd,
-    TimeLookup,
+    AppendError, AtLeastOne, BatchesRead, DeleteError, Fate, LogStorage, Mark, Placed,
+    ReadBatchesError, ReadBounds, ReadEnd, TimeLookup,
 };
 
 use super::coordinator::Decision;
@@ -134,7 +135,12 @@ impl Owner {
             }
             return self.reading.push(ask);
         }
-        if !found && ask.watch == Watch::Once {
+        let bytes: usize = done.iter().map(|part| part.records.len()).sum();
+        let failed = done.iter().any(|part| part.error != 0);
+        if let Watch::Below(enough) = ask.watch
+            && bytes < enough
+            && !failed
+        {
             for read in ask.reads.iter().filter(|r| storage.owns(r.partition)) {
                 self.watch(read.partition, ask.asker);
                 storage.watch(read.partition);
@@ -268,8 +274,8 @@ fn attempt<D: Disk>(ask: PartAsk, now: Now, storage: &mut LogStorage<D>) -> Trie
             decision,
         } => {
             let decision = match decision {
-                Decision::Commit => crate::exactly_once::Verdict::Commit,
-                Decision::Abort => crate::exactly_once::Verdict::Abort,
+                Decision::Commit => Verdict::Commit,
+                Decision::Abort => Verdict::Abort,
             };
             let end = storage.append_marker(now, partition, producer_id, producer_epoch, decision);
             placed(end, Acks::All, ask)
@@ -306,7 +312,7 @@ fn delete<D: Disk>(
         -1 => ends.visible,
         _ => before,
     };
-    if before < Offset::ZERO || before > ends.visible {
+    if before < Offset::ZERO {
         return found(ResponseError::OffsetOutOfRange.code(), -1, -1);
     }
     match storage.delete_records(now, ask.partition, before) {
@@ -318,8 +324,11 @@ fn delete<D: Disk>(
                 timestamp: -1,
             }),
         ),
-        Err(AppendError::Full) => Tried::Full(ask),
-        Err(error) => found(code(&error), -1, -1),
+        Err(DeleteError::Append(AppendError::Full)) => Tried::Full(ask),
+        Err(DeleteError::Append(error)) => found(code(&error), -1, -1),
+        Err(DeleteError::OutOfRange { .. }) => {
+            found(ResponseError::OffsetOutOfRange.code(), -1, -1)
+        }
     }
 }
 
@@ -355,7 +364,14 @@ fn at(offset: Offset) -> Tried {
     found(0, offset.0, -1)
 }
 
-fn looked_up(lookup: TimeLookup, ask: PartAsk) -> Tried {
+fn looked_up(lookup: Result<TimeLookup, ReadBatchesError>, ask: PartAsk) -> Tried {
+    let lookup = match lookup {
+        Ok(lookup) => lookup,
+        Err(error) => {
+            tracing::error!(partition = %ask.partition, %error, "a search by time failed");
+            return found(ResponseError::KafkaStorageError.code(), -1, -1);
+        }
+    };
     match lookup {
         TimeLookup::Found {
             offset,
@@ -363,7 +379,6 @@ fn looked_up(lookup: TimeLookup, ask: PartAsk) -> Tried {
         } => found(0, offset.0, timestamp),
         TimeLookup::None => found(0, -1, -1),
         TimeLookup::Pending => Tried::Later(ask),
-        TimeLookup::Failed => found(ResponseError::KafkaStorageError.code(), -1, -1),
     }
 }
 
@@ -386,12 +401,14 @@ pub(super) fn code(error: &AppendError) -> i16 {
     use ResponseError as E;
     match error {
         AppendError::Full | AppendError::Poisoned => E::KafkaStorageError,
-        AppendError::TooLarge => E::MessageTooLarge,
+        AppendError::TooLarge { .. } => E::MessageTooLarge,
         AppendError::Deleted => E::UnknownTopicOrPartition,
         AppendError::Invalid(invalid) => return invalid_code(invalid),
-        AppendError::OutOfOrderSequence { .. } => E::OutOfOrderSequenceNumber,
-        AppendError::InvalidProducerEpoch { .. } => E::InvalidProducerEpoch,
-        AppendError::InvalidTxnState { .. } => E::InvalidTxnState,
+        AppendError::Producer(ProducerError::OutOfOrderSequence { .. }) => {
+            E::OutOfOrderSequenceNumber
+        }
+        AppendError::Producer(ProducerError::InvalidProducerEpoch { .. }) => E::InvalidProducerEpoch,
+        AppendError::Producer(ProducerError::InvalidTxnState { .. }) => E::InvalidTxnState,
     }
     .code()
 }
@@ -447,9 +464,9 @@ fn read_one<D: Disk>(
     let bounds = ReadBounds {
         bytes_max: read.bytes_max.min(left),
         end,
-        at_least: match whole {
-            true => AtLeast::OneBatch,
-            false => AtLeast::Nothing,
+        at_least_one: match whole {
+            true => AtLeastOne::Yes,
+            false => AtLeastOne::No,
         },
     };
     let mut records = Vec::new();

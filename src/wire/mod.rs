@@ -9,6 +9,7 @@ mod control;
 mod reader;
 mod records;
 pub mod request;
+pub mod shape;
 mod varint;
 mod write;
 

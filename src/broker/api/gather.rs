@@ -118,14 +118,14 @@ fn enter(response: &mut ResponseKind, topic: usize, partition: usize, done: Part
     }
 }
 
-fn producer(summary: &crate::exactly_once::ProducerSummary) -> ProducerState {
+fn producer(summary: &crate::exactly_once::producers::ProducerSummary) -> ProducerState {
     ProducerState::default()
         .with_producer_id(summary.producer_id.into())
         .with_producer_epoch(summary.epoch.into())
         .with_last_sequence(summary.last_sequence)
-        .with_last_timestamp(summary.last_timestamp.0)
+        .with_last_timestamp(summary.timestamp.0)
         .with_coordinator_epoch(0)
-        .with_current_txn_start_offset(summary.transaction_first.map_or(-1, |offset| offset.0))
+        .with_current_txn_start_offset(summary.transaction.map_or(-1, |offset| offset.0))
 }
 
 fn offset_of(done: PartDone) -> FoundOffset {
