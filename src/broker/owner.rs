@@ -18,6 +18,8 @@ use crate::log::storage::{
     ReadBatchesError, ReadBounds, ReadEnd, TimeLookup,
 };
 
+use crate::wire::fetch::Aborted;
+
 use super::coordinator::Decision;
 use super::message::{
     Appended, Asker, FoundOffset, PartAsk, PartDone, PartOp, Read, ReadAsk, ReadDone, Tell, Watch,
@@ -474,7 +476,10 @@ fn read_one<D: Disk>(
         Ok(BatchesRead::Batches { next }) => {
             if end == ReadEnd::Stable {
                 storage.aborted(read.partition, read.from, next, &mut |producer, first| {
-                    done.aborted.push((producer, first.0));
+                    done.aborted.push(Aborted {
+                        producer_id: producer,
+                        first_offset: first.0,
+                    });
                 });
             }
             done.records = records.into();
