@@ -5,6 +5,10 @@
 
 pub mod api;
 pub mod batch;
+pub mod fetch;
+mod fetch_response;
+mod frame_writer;
+pub mod produce;
 mod reader;
 mod records;
 pub mod request;
