@@ -372,9 +372,9 @@ impl Broker {
                 self.underway.remove(ticket);
                 self.marked(mark, &done, around);
             }
-            &mut Work::DeadLetter(produce) => {
+            &mut Work::DeadLetter(mark) => {
                 self.underway.remove(ticket);
-                self.inlet_done(produce, done.error());
+                self.inlet_done(mark, done.error(), around);
             }
             Work::Fetch(..)
             | Work::Coordinated(_)

@@ -415,7 +415,7 @@ pub(super) fn code(error: &AppendError) -> i16 {
     .code()
 }
 
-fn invalid_code(error: &crate::wire::BatchError) -> i16 {
+pub(super) fn invalid_code(error: &crate::wire::BatchError) -> i16 {
     use crate::wire::BatchError as B;
     match error {
         B::Short { .. } | B::Crc { .. } => ResponseError::CorruptMessage,
