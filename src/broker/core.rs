@@ -300,8 +300,10 @@ impl Broker {
                         let bounds = part.retention;
                         around.storage.set_retention(part.spec.id, bounds);
                     }
-                    for &partition in dropped.iter().filter(|p| around.storage.owns(**p)) {
-                        around.storage.drop_partition(partition);
+                    for &partition in dropped.iter() {
+                        if around.storage.owns(partition) {
+                            around.storage.drop_partition(partition);
+                        }
                     }
                     for &(partition, bounds) in retention.iter() {
                         if around.storage.owns(partition) {

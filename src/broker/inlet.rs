@@ -16,20 +16,18 @@ use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 
 use crate::clock::Now;
-use crate::engine::gateway::{GUEST, Gate};
+use crate::engine::gateway::GUEST;
 use crate::engine::message::{Answer, Inbound, ReplyTo};
 use crate::engine::process::DEAD_LETTER_REASON;
 use crate::engine::route::RouteTable;
 use crate::frame::{Correlation, ErrorCode};
-use crate::ids::{Acks, Nanos, Offset, ShardId, TopicId, UnixMicros};
+use crate::ids::{Acks, Offset, ShardId, TopicId, UnixMicros};
 use crate::location::GeoLocation;
 use crate::log::disk::Disk;
 use crate::mesh::EndpointId;
 use crate::transaction::{TransactionRef, codec};
-use crate::wire::decompress::Decompressor;
-use crate::wire::{
-    BatchError, BatchSpec, BatchView, RecordSource, RecordView, batch_len, write_batch,
-};
+use crate::wire::decompress::{self, DecompressError};
+use crate::wire::{BatchSpec, BatchView, RecordSource, RecordView, batch_len, write_batch};
 
 use super::core::{Around, Broker};
 use super::message::{Appended, PartDone, PartOp, Tell, Ticket};
@@ -79,7 +77,7 @@ pub struct Inlet {
     item_part: u32,
     parts: Vec<Part>,
     free: Vec<u32>,
-    unpacked: Decompressor,
+    unpacked: Vec<u8>,
 }
 
 impl Inlet {
@@ -100,7 +98,7 @@ impl Inlet {
             item_part: 0,
             parts: Vec::new(),
             free: Vec::new(),
-            unpacked: Decompressor::default(),
+            unpacked: Vec::new(),
         }
     }
 
@@ -145,7 +143,13 @@ impl Inlet {
         if let Err(error) = read {
             self.items.clear();
             self.free.push(part);
-            return Err(invalid_code(&error));
+            return Err(match &error {
+                DecompressError::Batch(error) => invalid_code(error),
+                DecompressError::UnknownCodec(_) | DecompressError::Corrupt(_) => {
+                    ResponseError::CorruptMessage.code()
+                }
+                DecompressError::TooLarge { .. } => ResponseError::MessageTooLarge.code(),
+            });
         }
         let entry = &mut self.parts[part as usize];
         entry.of = Some((batch.ticket, batch.index));
@@ -160,7 +164,7 @@ impl Inlet {
         reply_to: ReplyTo,
         acks: Acks,
         now: Now,
-    ) -> Result<(), BatchError> {
+    ) -> Result<(), DecompressError> {
         let Inlet {
             table,
             dead_letters,
@@ -169,7 +173,7 @@ impl Inlet {
             unpacked,
             ..
         } = self;
-        for record in unpacked.records(view, UNPACKED_BYTES_MAX)? {
+        for record in decompress::plain(view, UNPACKED_BYTES_MAX, unpacked)?.records()? {
             let record = record?;
             let item = match encode(&record, *payload_bytes_max) {
                 Ok(body) => Item::Transaction(Inbound {

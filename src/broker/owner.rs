@@ -132,8 +132,10 @@ impl Owner {
         }
         let found = done.iter().any(|part| part.error != 0 || !part.records.is_empty());
         if pending && !found {
-            for read in ask.reads.iter().filter(|r| storage.owns(r.partition)) {
-                storage.watch(read.partition);
+            for read in &ask.reads {
+                if storage.owns(read.partition) {
+                    storage.watch(read.partition);
+                }
             }
             return self.reading.push(ask);
         }
@@ -143,9 +145,11 @@ impl Owner {
             && bytes < enough
             && !failed
         {
-            for read in ask.reads.iter().filter(|r| storage.owns(r.partition)) {
-                self.watch(read.partition, ask.asker);
-                storage.watch(read.partition);
+            for read in &ask.reads {
+                if storage.owns(read.partition) {
+                    self.watch(read.partition, ask.asker);
+                    storage.watch(read.partition);
+                }
             }
         }
         let ticket = ask.asker.ticket;

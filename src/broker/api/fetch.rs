@@ -236,8 +236,7 @@ fn plan(request: &FetchView<'_>, view: &View, fetch: &mut Fetch) {
         let (found, missing) = match topic.topic {
             TopicRef::Name(name) => (view.topic(name), ResponseError::UnknownTopicOrPartition),
             TopicRef::Id(id) => {
-                let uuid = uuid::Uuid::from_bytes(id);
-                (view.topic_by_uuid(uuid), ResponseError::UnknownTopicId)
+                (view.topic_by_uuid(id), ResponseError::UnknownTopicId)
             }
         };
         for partition in topic.partitions {
