@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod batch;
+pub mod decompress;
 pub mod fetch;
 mod fetch_response;
 mod frame_writer;
