@@ -6,6 +6,7 @@
 pub mod api;
 pub mod batch;
 mod control;
+pub mod decompress;
 pub mod fetch;
 mod fetch_response;
 mod frame_writer;
