@@ -18,9 +18,7 @@ use futures_rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use futures_rustls::rustls;
 use futures_rustls::rustls::crypto::{CryptoProvider, ring};
 use futures_rustls::rustls::server::danger::ClientCertVerifier;
-use futures_rustls::rustls::server::{
-    NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier,
-};
+use futures_rustls::rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use futures_rustls::rustls::sign::CertifiedKey;
 use futures_rustls::rustls::{RootCertStore, ServerConfig};
 
@@ -156,14 +154,10 @@ fn own_certificate(
 ) -> Result<CertifiedKey, TlsError> {
     let chain = certificates(TlsFile::Certificate, &options.certificate)?;
     let text = read(TlsFile::Key, &options.key)?;
-    let key = PrivateKeyDer::from_pem_slice(&text).map_err(|source| match source {
-        pem::Error::NoItemsFound => missing(TlsFile::Key, &options.key, "private key"),
-        source => TlsError::Pem {
-            file: TlsFile::Key,
-            path: options.key.clone(),
-            source,
-        },
-    })?;
+    let key = PrivateKeyDer::pem_slice_iter(&text)
+        .next()
+        .ok_or_else(|| missing(TlsFile::Key, &options.key, "private key"))?
+        .map_err(|source| not_pem(TlsFile::Key, &options.key, source))?;
     let content = |file, path: &Path, source| TlsError::Content {
         file,
         path: path.to_owned(),
@@ -179,11 +173,7 @@ fn own_certificate(
             key: options.key.clone(),
             certificate: options.certificate.clone(),
         }),
-        Err(source) => Err(content(
-            TlsFile::Certificate,
-            &options.certificate,
-            source,
-        )),
+        Err(source) => Err(content(TlsFile::Certificate, &options.certificate, source)),
     }
 }
 
@@ -200,25 +190,18 @@ fn client_verifier(
     for certificate in certificates(TlsFile::ClientCa, path)? {
         roots.add(certificate).map_err(content)?;
     }
-    let builder = WebPkiClientVerifier::builder_with_provider(
-        Arc::new(roots),
-        Arc::clone(provider),
-    );
-    builder.build().map_err(|error| match error {
-        VerifierBuilderError::NoRootAnchors => missing(TlsFile::ClientCa, path, "certificate"),
-        other => content(rustls::Error::General(other.to_string())),
-    })
+    let builder =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+    builder
+        .build()
+        .map_err(|error| content(rustls::Error::General(error.to_string())))
 }
 
 /// All certificates of a file, at least one.
 fn certificates(file: TlsFile, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let text = read(file, path)?;
     let found: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(&text).collect();
-    let found = found.map_err(|source| TlsError::Pem {
-        file,
-        path: path.to_owned(),
-        source,
-    })?;
+    let found = found.map_err(|source| not_pem(file, path, source))?;
     match found.is_empty() {
         true => Err(missing(file, path, "certificate")),
         false => Ok(found),
@@ -231,6 +214,14 @@ fn read(file: TlsFile, path: &Path) -> Result<Vec<u8>, TlsError> {
         path: path.to_owned(),
         source,
     })
+}
+
+fn not_pem(file: TlsFile, path: &Path, source: pem::Error) -> TlsError {
+    TlsError::Pem {
+        file,
+        path: path.to_owned(),
+        source,
+    }
 }
 
 fn missing(file: TlsFile, path: &Path, sought: &'static str) -> TlsError {

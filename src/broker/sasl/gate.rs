@@ -111,27 +111,28 @@ impl Gate {
     }
 
     fn handshake(&mut self, to: Caller, mechanism: &str) -> Turn {
-        let error = match self.session.handshake(mechanism) {
-            Ok(()) => {
-                if to.version == 0 {
-                    self.expects = Expects::Token;
-                }
-                None
-            }
-            Err(HandshakeError::Unsupported) => Some(ResponseError::UnsupportedSaslMechanism),
-            Err(HandshakeError::OutOfOrder) => Some(ResponseError::IllegalSaslState),
-        };
+        let chosen = self.session.handshake(mechanism);
+        if chosen.is_ok() && to.version == 0 {
+            self.expects = Expects::Token;
+        }
+        let error = chosen.err().map(|error| match error {
+            HandshakeError::Unsupported => ResponseError::UnsupportedSaslMechanism,
+            HandshakeError::OutOfOrder => ResponseError::IllegalSaslState,
+        });
         let names = self.session.mechanisms().iter();
         let names = names.map(|mechanism| StrBytes::from_static_str(mechanism.name()));
         let response = SaslHandshakeResponse::default()
             .with_error_code(code(error))
             .with_mechanisms(names.collect());
-        Turn::Answer(to.frame(&response))
+        let answer = to.frame(&response);
+        match chosen {
+            // One that is not offered may be followed by one that is.
+            Ok(()) | Err(HandshakeError::Unsupported) => Turn::Answer(answer),
+            Err(HandshakeError::OutOfOrder) => self.out_of_order(answer),
+        }
     }
 
     fn authenticate(&mut self, to: Caller, token: &[u8]) -> Turn {
-        // What comes after all is done is a mistake, but nobody has to go for it.
-        let was_done = self.principal().is_some();
         let response = SaslAuthenticateResponse::default().with_error_message(None);
         let why = match self.session.step(token) {
             Ok(Step::Challenge(token) | Step::Done { token, .. }) => {
@@ -139,20 +140,29 @@ impl Gate {
             }
             Err(why) => why,
         };
-        let error = match why {
-            SaslError::OutOfOrder => ResponseError::IllegalSaslState,
+        let response =
+            response.with_error_message(Some(StrBytes::from_static_str(SaslError::TOLD)));
+        let answer = |error| to.frame(&response.clone().with_error_code(code(Some(error))));
+        match why {
+            SaslError::OutOfOrder => self.out_of_order(answer(ResponseError::IllegalSaslState)),
             SaslError::Malformed(_)
             | SaslError::Credentials
             | SaslError::OtherIdentity
-            | SaslError::NoRandom => ResponseError::SaslAuthenticationFailed,
-        };
-        let response = response
-            .with_error_code(code(Some(error)))
-            .with_error_message(Some(StrBytes::from_static_str(SaslError::TOLD)));
-        let answer = to.frame(&response);
-        match was_done {
-            true => Turn::Answer(answer),
-            false => Turn::Refuse { answer, why },
+            | SaslError::NoRandom => Turn::Refuse {
+                answer: answer(ResponseError::SaslAuthenticationFailed),
+                why,
+            },
+        }
+    }
+
+    /// What comes after all is done is a mistake, but nobody has to go for it, as in Kafka.
+    fn out_of_order(&self, answer: Bytes) -> Turn {
+        match self.principal() {
+            Some(_) => Turn::Answer(answer),
+            None => Turn::Refuse {
+                answer,
+                why: SaslError::OutOfOrder,
+            },
         }
     }
 }

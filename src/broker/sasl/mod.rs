@@ -14,6 +14,8 @@ mod gate;
 mod plain;
 mod scram;
 mod session;
+#[cfg(test)]
+mod test_client;
 mod users;
 
 pub use gate::{Expects, Gate, Turn, refuse};

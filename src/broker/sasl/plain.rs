@@ -51,7 +51,10 @@ mod tests {
 
     #[test]
     fn acting_for_others_is_refused() {
-        assert_eq!(parse(b"Ursel\0Kurt\0xipj3plmq"), Err(SaslError::OtherIdentity));
+        assert_eq!(
+            parse(b"Ursel\0Kurt\0xipj3plmq"),
+            Err(SaslError::OtherIdentity)
+        );
     }
 
     #[test]

@@ -79,8 +79,8 @@ impl Users {
             .filter(|rounds| rounds.get() >= ITERATIONS_MIN)
             .ok_or(SetUpError::Iterations(iterations))?;
         let random = SystemRandom::new();
-        let seal = hmac::Key::generate(hmac::HMAC_SHA256, &random)
-            .map_err(|_| SetUpError::NoRandom)?;
+        let seal =
+            hmac::Key::generate(hmac::HMAC_SHA256, &random).map_err(|_| SetUpError::NoRandom)?;
         let mut users = Users {
             mechanisms: distinct(mechanisms),
             iterations,
@@ -120,7 +120,8 @@ impl Users {
             }
         }
         let plain = hmac::sign(&self.seal, password.as_bytes());
-        self.by_name.insert(Arc::from(name), Secrets { plain, scram });
+        self.by_name
+            .insert(Arc::from(name), Secrets { plain, scram });
         Ok(())
     }
 
@@ -218,7 +219,12 @@ mod tests {
     fn plain_takes_the_right_password_only() {
         let users = made(&[("ann", "secret"), ("bob", "other")]).expect("a good list");
         assert_eq!(users.check_plain("ann", "secret").as_deref(), Ok("ann"));
-        for (name, password) in [("ann", "other"), ("eve", "secret"), ("ann", ""), ("eve", "")] {
+        for (name, password) in [
+            ("ann", "other"),
+            ("eve", "secret"),
+            ("ann", ""),
+            ("eve", ""),
+        ] {
             assert_eq!(
                 users.check_plain(name, password),
                 Err(SaslError::Credentials)
