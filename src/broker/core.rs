@@ -300,8 +300,10 @@ impl Broker {
                         let bounds = part.retention;
                         around.storage.set_retention(part.spec.id, bounds);
                     }
-                    for &partition in dropped.iter().filter(|p| around.storage.owns(**p)) {
-                        around.storage.drop_partition(partition);
+                    for &partition in dropped.iter() {
+                        if around.storage.owns(partition) {
+                            around.storage.drop_partition(partition);
+                        }
                     }
                     for &(partition, bounds) in retention.iter() {
                         if around.storage.owns(partition) {
@@ -372,9 +374,9 @@ impl Broker {
                 self.underway.remove(ticket);
                 self.marked(mark, &done, around);
             }
-            &mut Work::DeadLetter(produce) => {
+            &mut Work::DeadLetter(mark) => {
                 self.underway.remove(ticket);
-                self.inlet_done(produce, done.error());
+                self.inlet_done(mark, done.error(), around);
             }
             Work::Fetch(..)
             | Work::Coordinated(_)

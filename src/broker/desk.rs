@@ -225,6 +225,11 @@ impl Desk {
         }
     }
 
+    /// Whether [`Desk::close`] was called.
+    pub fn is_closing(&self) -> bool {
+        self.closing.get()
+    }
+
     /// Whether [`Desk::close`] was called; if not, `waker` is woken when it is.
     pub(super) fn closing_or_wait(&self, waker: &Waker) -> bool {
         let mut state = self.state.borrow_mut();

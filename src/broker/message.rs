@@ -9,6 +9,7 @@ use crate::ids::{Acks, Offset, PartitionId, UnixMillis};
 use crate::exactly_once::producers::ProducerSummary;
 use crate::log::storage::ReadEnd;
 use crate::mesh::EndpointId;
+use crate::wire::fetch::Aborted;
 
 /// A request under way on the core that asks. Tells it from a later one in the same place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -182,8 +183,7 @@ pub struct ReadDone {
     pub high_watermark: i64,
     pub stable: i64,
     pub log_start: i64,
-    /// Producer and first offset.
-    pub aborted: Vec<(i64, i64)>,
+    pub aborted: Vec<Aborted>,
     pub records: Bytes,
 }
 

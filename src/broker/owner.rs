@@ -18,6 +18,8 @@ use crate::log::storage::{
     ReadBatchesError, ReadBounds, ReadEnd, TimeLookup,
 };
 
+use crate::wire::fetch::Aborted;
+
 use super::coordinator::Decision;
 use super::message::{
     Appended, Asker, FoundOffset, PartAsk, PartDone, PartOp, Read, ReadAsk, ReadDone, Tell, Watch,
@@ -130,8 +132,10 @@ impl Owner {
         }
         let found = done.iter().any(|part| part.error != 0 || !part.records.is_empty());
         if pending && !found {
-            for read in ask.reads.iter().filter(|r| storage.owns(r.partition)) {
-                storage.watch(read.partition);
+            for read in &ask.reads {
+                if storage.owns(read.partition) {
+                    storage.watch(read.partition);
+                }
             }
             return self.reading.push(ask);
         }
@@ -141,9 +145,11 @@ impl Owner {
             && bytes < enough
             && !failed
         {
-            for read in ask.reads.iter().filter(|r| storage.owns(r.partition)) {
-                self.watch(read.partition, ask.asker);
-                storage.watch(read.partition);
+            for read in &ask.reads {
+                if storage.owns(read.partition) {
+                    self.watch(read.partition, ask.asker);
+                    storage.watch(read.partition);
+                }
             }
         }
         let ticket = ask.asker.ticket;
@@ -413,7 +419,7 @@ pub(super) fn code(error: &AppendError) -> i16 {
     .code()
 }
 
-fn invalid_code(error: &crate::wire::BatchError) -> i16 {
+pub(super) fn invalid_code(error: &crate::wire::BatchError) -> i16 {
     use crate::wire::BatchError as B;
     match error {
         B::Short { .. } | B::Crc { .. } => ResponseError::CorruptMessage,
@@ -474,7 +480,10 @@ fn read_one<D: Disk>(
         Ok(BatchesRead::Batches { next }) => {
             if end == ReadEnd::Stable {
                 storage.aborted(read.partition, read.from, next, &mut |producer, first| {
-                    done.aborted.push((producer, first.0));
+                    done.aborted.push(Aborted {
+                        producer_id: producer,
+                        first_offset: first.0,
+                    });
                 });
             }
             done.records = records.into();

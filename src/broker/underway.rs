@@ -8,6 +8,7 @@ use std::collections::BinaryHeap;
 
 use kafka_protocol::messages::MetadataRequest;
 
+use crate::frame::Correlation;
 use crate::ids::Nanos;
 
 use super::api::fetch::Fetch;
@@ -42,8 +43,8 @@ pub(super) enum Work {
     /// The coordinator of this core waits for the end of a transaction in a partition.
     Mark(u64),
     /// A transaction that came in by the inlet and could not be routed, on its way to the dead
-    /// letters; it belongs to this Produce.
-    DeadLetter(Ticket),
+    /// letters; the inlet knows it by this mark.
+    DeadLetter(Correlation),
 }
 
 impl Work {

@@ -37,7 +37,7 @@ pub(super) const MAGIC: u8 = 2;
 
 /// Codecs 0 to 4: none, gzip, snappy, lz4, zstd.
 const CODEC_MAX: u8 = 4;
-const CODEC_MASK: i16 = 0x07;
+pub(super) const CODEC_MASK: i16 = 0x07;
 pub(super) const LOG_APPEND_TIME: i16 = 0x08;
 pub(super) const TRANSACTIONAL: i16 = 0x10;
 pub(super) const CONTROL: i16 = 0x20;

@@ -6,6 +6,11 @@
 pub mod api;
 pub mod batch;
 mod control;
+pub mod decompress;
+pub mod fetch;
+mod fetch_response;
+mod frame_writer;
+pub mod produce;
 mod reader;
 mod records;
 pub mod request;

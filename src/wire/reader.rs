@@ -7,6 +7,9 @@ use uuid::Uuid;
 
 use crate::wire::api::Encoding;
 
+/// The longest string of Kafka's, in bytes, however its length is written.
+pub(super) const STRING_BYTES_MAX: usize = i16::MAX as usize;
+
 /// Why bytes are not what their API and version say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("bad {field} at byte {at}")]
@@ -40,12 +43,6 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(super) const fn at(&self) -> usize {
         self.at
-    }
-
-    /// How lengths are written here.
-    #[inline]
-    pub(super) const fn encoding(&self) -> Encoding {
-        self.encoding
     }
 
     /// The next `length` bytes, whatever they are.
@@ -150,6 +147,9 @@ impl<'a> Reader<'a> {
         let Some(length) = self.length(field, |reader| reader.i16(field).map(i32::from))? else {
             return Ok(None);
         };
+        if length > STRING_BYTES_MAX {
+            return Err(Malformed { field, at });
+        }
         let bytes = self.skip(length, field)?;
         std::str::from_utf8(bytes)
             .map(Some)

@@ -83,12 +83,6 @@ impl Broker {
             | RequestKind::IncrementalAlterConfigs(_)) => {
                 self.administer(client, request, Work::Administered);
             }
-            RequestKind::DescribeCluster(request) => {
-                self.describe_cluster(&client, &request);
-            }
-            RequestKind::DescribeTopicPartitions(request) => {
-                self.describe_topic_partitions(&client, &request);
-            }
             request => {
                 let header = RequestHeader::parse(&call.frame).ok();
                 let client_id = header.and_then(|header| header.client_id);
