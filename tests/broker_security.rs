@@ -201,7 +201,8 @@ fn a_mechanism_that_is_off_is_refused() {
             .with_mechanism(StrBytes::from_string(mechanism.to_owned()));
         let response = peer.ask(1, &request);
         assert_eq!(response.error_code, 33);
-        assert_eq!(&*response.mechanisms, ["SCRAM-SHA-512".into()]);
+        assert_eq!(response.mechanisms.len(), 1);
+        assert_eq!(&*response.mechanisms[0], "SCRAM-SHA-512");
     }
     Client::of(broker.address)
         .sasl("SCRAM-SHA-512", ALICE)
@@ -229,7 +230,7 @@ fn client_certificates_are_required_where_their_authority_is_named() {
 fn a_server_of_another_authority_is_not_trusted() {
     let broker = with_tls(&Authority::new("root"), None, "");
     let client = Client::of(broker.address).tls(&Authority::new("other"));
-    assert_eq!(client.error(), RDKafkaErrorCode::Ssl);
+    assert_eq!(client.error(), RDKafkaErrorCode::SSL);
 }
 
 /// Plain bytes at a TLS listener end there, and a handshake at a plain one.
