@@ -14,7 +14,8 @@ use kafka_protocol::messages::{RequestKind, ResponseKind};
 
 use super::view::View;
 use crate::ids::{CoreId, PartitionId, StripeId};
-use crate::log::stripe::{PartitionSpec, TopicRetention};
+use crate::log::stripe::PartitionSpec;
+use crate::log::stripe::TopicRetention;
 use crate::mesh::Bells;
 
 /// Requests that may wait for the administrator, of all cores together.
@@ -266,3 +267,20 @@ impl AdminEnd {
         }
     }
 }
+
+/// Whether a request is one for the administrator; of others it knows nothing, and does not answer.
+pub fn takes(request: &RequestKind) -> bool {
+    matches!(
+        request,
+        RequestKind::Metadata(_)
+            | RequestKind::CreateTopics(_)
+            | RequestKind::DeleteTopics(_)
+            | RequestKind::CreatePartitions(_)
+            | RequestKind::DescribeConfigs(_)
+            | RequestKind::AlterConfigs(_)
+            | RequestKind::IncrementalAlterConfigs(_)
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,7 @@ use futures_lite::{AsyncRead, AsyncWrite};
 use crate::wire::request::RequestHeader;
 
 use super::desk::{Answer, Call, Next, Origin, Seat};
-use super::greeting::{Greeting, Greeted};
+use super::greeting::{Greeted, Greeting};
 use super::listen::House;
 
 /// Bytes of a frame's length field.

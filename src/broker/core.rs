@@ -36,7 +36,7 @@ const CALLS_PER_TURN: usize = 256;
 const ASKS_PER_TURN: usize = 1024;
 
 /// The core that owns stripe 0, and with it all groups and transactions.
-pub(super) const COORDINATOR: CoreId = CoreId(0);
+pub const COORDINATOR: CoreId = CoreId(0);
 
 /// What a broker is given to work with.
 pub struct BrokerParts {
@@ -233,10 +233,11 @@ impl Broker {
     /// Takes other cores' answers.
     fn take_tells<D: Disk>(&mut self, around: &mut Around<'_, D>) -> usize {
         let mut tells = Vec::new();
-        self.tells.poll(0..self.options.cores, usize::MAX, |_, tell| {
-            tells.push(tell);
-            Take::More
-        });
+        self.tells
+            .poll(0..self.options.cores, usize::MAX, |_, tell| {
+                tells.push(tell);
+                Take::More
+            });
         let work = tells.len();
         for tell in tells {
             self.told(tell, around);
@@ -250,10 +251,11 @@ impl Broker {
             return 0;
         }
         let mut asks = Vec::new();
-        self.asks.poll(0..self.options.cores, ASKS_PER_TURN, |_, ask| {
-            asks.push(ask);
-            Take::More
-        });
+        self.asks
+            .poll(0..self.options.cores, ASKS_PER_TURN, |_, ask| {
+                asks.push(ask);
+                Take::More
+            });
         let work = asks.len();
         for ask in asks {
             match ask {
@@ -268,7 +270,7 @@ impl Broker {
     /// Takes the clients' requests, as long as other cores can be asked.
     fn take_calls<D: Disk>(&mut self, around: &mut Around<'_, D>) -> usize {
         let mut work = 0;
-        while work < CALLS_PER_TURN && self.unsent_asks.is_empty()  {
+        while work < CALLS_PER_TURN && self.unsent_asks.is_empty() {
             let Some(call) = self.desk.next_call() else {
                 break;
             };
@@ -378,10 +380,8 @@ impl Broker {
                 self.underway.remove(ticket);
                 self.inlet_done(mark, done.error(), around);
             }
-            Work::Fetch(..)
-            | Work::Coordinated(_)
-            | Work::Administered(_)
-            | Work::Creation(..) => {}
+            Work::Fetch(..) | Work::Coordinated(_) | Work::Administered(_) | Work::Creation(..) => {
+            }
         }
     }
 
@@ -404,7 +404,6 @@ impl Broker {
         }
         work
     }
-
 }
 
 /// A response's frame; none where it cannot be said in this version, which is our fault.

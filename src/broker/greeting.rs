@@ -87,7 +87,10 @@ impl Greeting {
                 None => sasl::refuse(key, version, to).map_or(Greeted::HangUp, Greeted::Answer),
             });
         }
-        let stranger = self.gate.as_ref().is_some_and(|gate| gate.principal().is_none());
+        let stranger = self
+            .gate
+            .as_ref()
+            .is_some_and(|gate| gate.principal().is_none());
         stranger.then_some(Greeted::HangUp)
     }
 }

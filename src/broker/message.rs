@@ -5,8 +5,8 @@ use bytes::Bytes;
 use kafka_protocol::messages::RequestKind;
 
 use crate::broker::coordinator::{Caller, Decision};
-use crate::ids::{Acks, Offset, PartitionId, UnixMillis};
 use crate::exactly_once::producers::ProducerSummary;
+use crate::ids::{Acks, Offset, PartitionId, UnixMillis};
 use crate::log::storage::ReadEnd;
 use crate::mesh::EndpointId;
 use crate::wire::fetch::Aborted;
@@ -213,7 +213,9 @@ pub enum Tell {
         frame: Option<Bytes>,
     },
     /// There may be more to read.
-    Woken { ticket: Ticket },
+    Woken {
+        ticket: Ticket,
+    },
 }
 
 impl PartDone {

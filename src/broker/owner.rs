@@ -130,7 +130,9 @@ impl Owner {
             pending |= waits == Waits::Device;
             done.push(part);
         }
-        let found = done.iter().any(|part| part.error != 0 || !part.records.is_empty());
+        let found = done
+            .iter()
+            .any(|part| part.error != 0 || !part.records.is_empty());
         if pending && !found {
             for read in &ask.reads {
                 if storage.owns(read.partition) {
@@ -249,7 +251,11 @@ impl Owner {
         } = self;
         storage.take_woken(&mut |partition| {
             work += 1;
-            for asker in watchers.get_mut(&partition).into_iter().flat_map(|w| w.drain(..)) {
+            for asker in watchers
+                .get_mut(&partition)
+                .into_iter()
+                .flat_map(|w| w.drain(..))
+            {
                 let ticket = asker.ticket;
                 finished.push((asker, Tell::Woken { ticket }));
             }
@@ -306,12 +312,7 @@ fn attempt<D: Disk>(ask: PartAsk, now: Now, storage: &mut LogStorage<D>) -> Trie
     }
 }
 
-fn delete<D: Disk>(
-    before: Offset,
-    now: Now,
-    ask: PartAsk,
-    storage: &mut LogStorage<D>,
-) -> Tried {
+fn delete<D: Disk>(before: Offset, now: Now, ask: PartAsk, storage: &mut LogStorage<D>) -> Tried {
     let ends = storage.ends(ask.partition);
     // -1 stands for the high watermark.
     let before = match before.0 {
@@ -413,7 +414,9 @@ pub(super) fn code(error: &AppendError) -> i16 {
         AppendError::Producer(ProducerError::OutOfOrderSequence { .. }) => {
             E::OutOfOrderSequenceNumber
         }
-        AppendError::Producer(ProducerError::InvalidProducerEpoch { .. }) => E::InvalidProducerEpoch,
+        AppendError::Producer(ProducerError::InvalidProducerEpoch { .. }) => {
+            E::InvalidProducerEpoch
+        }
         AppendError::Producer(ProducerError::InvalidTxnState { .. }) => E::InvalidTxnState,
     }
     .code()

@@ -21,11 +21,13 @@ use crate::broker::view::{Endpoint, View};
 use crate::config::{BrokerConfig, Config};
 use crate::engine::gateway::LocalEvent;
 use crate::engine::route::RouteTable;
-use crate::ids::{CoreId, ShardId, TopicId};
+use crate::ids::{CoreId, PartitionId, ShardId, TopicId};
 use crate::log::disk::Disk;
 use crate::log::storage::LogStorage;
+use crate::log::stripe::TopicRetention;
 use crate::mesh::{self, Bells, EndpointId, Port};
 
+use super::embedded::Administered;
 use super::error::StartError;
 use super::executor::GuestSeed;
 use super::places::Places;
@@ -58,6 +60,7 @@ pub(super) struct BrokerSeed {
     rings: (Port<Ask>, Port<Tell>),
     admin: CoreEnd,
     view: Arc<View>,
+    retentions: Arc<[(PartitionId, TopicRetention)]>,
     table: Arc<RouteTable>,
     dead_letters: Arc<BTreeMap<ShardId, TopicId>>,
     payload_bytes_max: usize,
@@ -118,12 +121,20 @@ impl Brokers {
 
     /// The addresses to listen on, with the numbers of ports that were left open.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.entrances.iter().map(|entrance| entrance.address).collect()
+        self.entrances
+            .iter()
+            .map(|entrance| entrance.address)
+            .collect()
     }
 
     /// What the cores' brokers are made from, in their order.
-    pub fn seeds(self, admin: Vec<CoreEnd>, view: &Arc<View>) -> Vec<BrokerSeed> {
-        let parts = (0..).zip(self.rings).zip(admin);
+    pub fn seeds(self, administered: Administered) -> Vec<BrokerSeed> {
+        let Administered {
+            view,
+            retentions,
+            ends,
+        } = administered;
+        let parts = (0..).zip(self.rings).zip(ends);
         parts
             .map(|((core, rings), admin)| BrokerSeed {
                 options: BrokerOptions {
@@ -136,7 +147,8 @@ impl Brokers {
                     .then(|| (self.groups.clone(), self.transactions)),
                 rings,
                 admin,
-                view: Arc::clone(view),
+                view: Arc::clone(&view),
+                retentions: Arc::clone(&retentions),
                 table: Arc::clone(&self.table),
                 dead_letters: Arc::clone(&self.dead_letters),
                 payload_bytes_max: self.payload_bytes_max,
@@ -148,11 +160,7 @@ impl Brokers {
 impl<D: Disk> GuestSeed<LogStorage<D>> for BrokerSeed {
     type Guest = Broker;
 
-    fn make(
-        self,
-        event: &Rc<LocalEvent>,
-        storage: &mut LogStorage<D>,
-    ) -> Result<Broker, String> {
+    fn make(self, event: &Rc<LocalEvent>, storage: &mut LogStorage<D>) -> Result<Broker, String> {
         let me = EndpointId(self.options.core.0);
         let desk = DeskOptions {
             connections_max: self.options.connections_max,
@@ -165,6 +173,11 @@ impl<D: Disk> GuestSeed<LogStorage<D>> for BrokerSeed {
             users: self.users,
             request_bytes_max: self.options.request_bytes_max,
         });
+        for &(partition, bounds) in self.retentions.iter() {
+            if storage.owns(partition) {
+                storage.set_retention(partition, bounds);
+            }
+        }
         let (asks, tells) = self.rings;
         let coordination = self.coordinators.map(|(groups, transactions)| {
             let seed = crate::clock::wall().0.unsigned_abs();

@@ -15,7 +15,6 @@ use crossbeam::queue::ArrayQueue;
 use crate::config::{Config, StorageKind};
 use crate::cpu::{Oversubscribe, Plan};
 use crate::engine::command::{Command, CoreReport};
-use crate::engine::guest::Alone;
 use crate::engine::handler::HandlerFactory;
 use crate::engine::ledger::{Totals, totals_in_state};
 use crate::engine::message::{Reply, Request};
@@ -28,6 +27,7 @@ use crate::log::state::TornTail;
 use crate::mesh::{self, Bells, Doorbell, Port};
 use crate::telemetry::{CounterReader, CounterSnapshot, StageHistograms};
 
+use super::broker::Brokers;
 use super::clusters::{self, Clusters};
 use super::embedded::{Embedded, Kept};
 use super::error::StartError;
@@ -81,6 +81,8 @@ pub struct Node {
     ports: Vec<(Port<Request>, Port<Reply>)>,
     port_outstanding_max: usize,
     addresses: Vec<SocketAddr>,
+    /// On which the broker listens.
+    kafka_addresses: Vec<SocketAddr>,
     unix: Vec<PathBuf>,
     /// Outlives the cores, whose last waits it may have to end.
     watch: Option<Watch>,
@@ -169,6 +171,7 @@ impl<'a> Frame<'a> {
             // Answers to one entrance may all come from one core.
             port_outstanding_max: (capacity / usize::from(self.cores)).max(1),
             addresses: self.config.gateway.tcp.clone(),
+            kafka_addresses: Vec::new(),
             unix: self.config.gateway.unix.clone(),
             watch: Some(self.watch),
             kept,
@@ -255,19 +258,24 @@ impl Node {
                 let layout = Layout::open(config, frame.cores)?;
                 let (hash, bells) = (&frame.fingerprinter, &frame.bells);
                 let mut embedded = Embedded::open(config, layout, hash, bells, frame.cores)?;
-                let given = (0..frame.cores).map(|core| {
-                    let (storage, recent) = embedded.seed(core);
-                    Given {
-                        storage,
-                        recent,
-                        guest: Alone,
-                    }
+                let places = embedded.places().clone();
+                let brokers = Brokers::new(config, &places, &frame.bells, frame.cores)?;
+                let kafka = brokers.addresses();
+                check_addresses(&kafka)?;
+                let storages: Vec<_> = (0..frame.cores).map(|core| embedded.seed(core)).collect();
+                let endpoints = brokers.endpoints(&config.broker.advertised);
+                let (kept, administered) = embedded.keep(frame.cores, endpoints, &frame.bells)?;
+                let given = storages.into_iter().zip(brokers.seeds(administered));
+                let given = given.map(|((storage, recent), guest)| Given {
+                    storage,
+                    recent,
+                    guest,
                 });
-                let given = given.collect();
-                let starting = frame.starting(embedded.places(), Remember::Own);
-                let (seeds, held) = frame.cores(&starting, given, factory);
-                let kept = embedded.keep();
-                frame.launch(seeds, held, Some(kept))
+                let starting = frame.starting(&places, Remember::Own);
+                let (seeds, held) = frame.cores(&starting, given.collect(), factory);
+                let mut node = frame.launch(seeds, held, Some(kept))?;
+                node.kafka_addresses = kafka;
+                Ok(node)
             }
             StorageKind::Clusters => {
                 let clusters = Clusters::open(config, &frame.plan, &frame.bells)?;
@@ -313,6 +321,11 @@ impl Node {
     /// The TCP addresses on which the gateway listens.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The TCP addresses on which the Kafka listener accepts, first the plain ones.
+    pub fn kafka_addresses(&self) -> &[SocketAddr] {
+        &self.kafka_addresses
     }
 
     /// Torn tails that the start cut off.

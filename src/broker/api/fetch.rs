@@ -86,7 +86,10 @@ impl Broker {
         };
         let now = around.now.mono;
         let wait_ns = u64::from(view.wait_ms_max.clamp(0, WAIT_MS_MAX).unsigned_abs()) * 1_000_000;
-        let room = self.options.bytes_max.saturating_sub(self.desk.answer_bytes());
+        let room = self
+            .options
+            .bytes_max
+            .saturating_sub(self.desk.answer_bytes());
         let mut fetch = Fetch {
             body,
             reads: Vec::new(),
@@ -235,9 +238,7 @@ fn plan(request: &FetchView<'_>, view: &View, fetch: &mut Fetch) {
     for topic in request.topics() {
         let (found, missing) = match topic.topic {
             TopicRef::Name(name) => (view.topic(name), ResponseError::UnknownTopicOrPartition),
-            TopicRef::Id(id) => {
-                (view.topic_by_uuid(id), ResponseError::UnknownTopicId)
-            }
+            TopicRef::Id(id) => (view.topic_by_uuid(id), ResponseError::UnknownTopicId),
         };
         for partition in topic.partitions {
             let index = fetch.results.len() as u32;
@@ -269,7 +270,11 @@ fn plan(request: &FetchView<'_>, view: &View, fetch: &mut Fetch) {
                     from: Offset(partition.offset),
                     bytes_max: usize::try_from(partition.bytes_max).unwrap_or(0),
                 };
-                match fetch.reads.iter_mut().find(|(owner, _)| *owner == home.owner) {
+                match fetch
+                    .reads
+                    .iter_mut()
+                    .find(|(owner, _)| *owner == home.owner)
+                {
                     Some((_, reads)) => reads.push(read),
                     None => fetch.reads.push((home.owner, vec![read])),
                 }

@@ -36,12 +36,15 @@ const CLUSTER_OPERATIONS_LAST: i16 = 10;
 impl Broker {
     /// Takes a Metadata request; topics that are missing are made first, where that is allowed.
     pub(in crate::broker) fn metadata_asked(&mut self, client: Client, request: MetadataRequest) {
-        let allowed = request.allow_auto_topic_creation
-            && self.options.auto_create == AutoCreate::Allowed;
-        let missing = |name: &TopicName| {
-            self.view.topic(name).is_none() && check_topic_name(name).is_ok()
-        };
-        let names = request.topics.iter().flatten().filter_map(|t| t.name.as_ref());
+        let allowed =
+            request.allow_auto_topic_creation && self.options.auto_create == AutoCreate::Allowed;
+        let missing =
+            |name: &TopicName| self.view.topic(name).is_none() && check_topic_name(name).is_ok();
+        let names = request
+            .topics
+            .iter()
+            .flatten()
+            .filter_map(|t| t.name.as_ref());
         if allowed && names.into_iter().any(missing) {
             let whole = RequestKind::Metadata(request.clone());
             let request = Box::new(request);
@@ -56,9 +59,10 @@ impl Broker {
         let view = &self.view;
         let version = client.version;
         let topics: Vec<MetadataResponseTopic> = match &request.topics {
-            Some(asked) if version >= EMPTY_IS_NONE || !asked.is_empty() => {
-                asked.iter().map(|t| asked_topic(view, t.name.as_ref(), t.topic_id)).collect()
-            }
+            Some(asked) if version >= EMPTY_IS_NONE || !asked.is_empty() => asked
+                .iter()
+                .map(|t| asked_topic(view, t.name.as_ref(), t.topic_id))
+                .collect(),
             Some(_) | None => view.topics().map(|topic| known(view, topic)).collect(),
         };
         let topics = match request.include_topic_authorized_operations {

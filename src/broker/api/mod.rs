@@ -50,8 +50,7 @@ impl Broker {
             RequestKind::Metadata(request) => self.metadata_asked(client, request),
             RequestKind::FindCoordinator(request) => {
                 let endpoint = &self.view.endpoints[usize::from(client.listener)];
-                let response =
-                    metadata::find_coordinator(&request, version, &self.view, endpoint);
+                let response = metadata::find_coordinator(&request, version, &self.view, endpoint);
                 self.respond(&client, &response);
             }
             RequestKind::ListOffsets(request) => {

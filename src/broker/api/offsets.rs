@@ -44,13 +44,18 @@ fn epoch_error(current: i32) -> Option<ResponseError> {
 }
 
 fn home(view: &View, topic: &str, partition: i32) -> Result<Home, ResponseError> {
-    let topic = view.topic(topic).ok_or(ResponseError::UnknownTopicOrPartition)?;
-    topic.home(partition).ok_or(ResponseError::UnknownTopicOrPartition)
+    let topic = view
+        .topic(topic)
+        .ok_or(ResponseError::UnknownTopicOrPartition)?;
+    topic
+        .home(partition)
+        .ok_or(ResponseError::UnknownTopicOrPartition)
 }
 
 /// The inlet holds nothing, so it has no parts to ask for.
 fn is_inlet(view: &View, topic: &str) -> bool {
-    view.topic(topic).is_some_and(|topic| topic.kind == TopicKind::Inlet)
+    view.topic(topic)
+        .is_some_and(|topic| topic.kind == TopicKind::Inlet)
 }
 
 pub(in crate::broker) fn list_offsets(request: &ListOffsetsRequest, view: &View) -> Begun {
@@ -74,7 +79,11 @@ pub(in crate::broker) fn list_offsets(request: &ListOffsetsRequest, view: &View)
                 return entry.with_error_code(error.code());
             }
             if is_inlet(view, &topic.name) {
-                entry.offset = if matches!(asked.timestamp, LATEST | EARLIEST) { 0 } else { -1 };
+                entry.offset = if matches!(asked.timestamp, LATEST | EARLIEST) {
+                    0
+                } else {
+                    -1
+                };
                 return entry;
             }
             let op = match asked.timestamp {
@@ -102,7 +111,10 @@ pub(in crate::broker) fn list_offsets(request: &ListOffsetsRequest, view: &View)
     (ResponseKind::ListOffsets(response), parts)
 }
 
-pub(in crate::broker) fn leader_epochs(request: &OffsetForLeaderEpochRequest, view: &View) -> Begun {
+pub(in crate::broker) fn leader_epochs(
+    request: &OffsetForLeaderEpochRequest,
+    view: &View,
+) -> Begun {
     let mut parts = Vec::new();
     let topics = request.topics.iter().enumerate().map(|(t, topic)| {
         let partitions = topic.partitions.iter().enumerate().map(|(p, asked)| {
@@ -170,24 +182,28 @@ pub(in crate::broker) fn delete_records(request: &DeleteRecordsRequest, view: &V
 pub(in crate::broker) fn producers(request: &DescribeProducersRequest, view: &View) -> Begun {
     let mut parts = Vec::new();
     let topics = request.topics.iter().enumerate().map(|(t, topic)| {
-        let partitions = topic.partition_indexes.iter().enumerate().map(|(p, &index)| {
-            let entry = PartitionResponse::default()
-                .with_partition_index(index)
-                .with_error_message(None);
-            match home(view, &topic.name, index) {
-                Err(error) => entry.with_error_code(error.code()),
-                Ok(_) if is_inlet(view, &topic.name) => entry,
-                Ok(home) => {
-                    parts.push(Part {
-                        at: (t, p),
-                        owner: home.owner,
-                        partition: home.id,
-                        op: PartOp::Producers,
-                    });
-                    entry
+        let partitions = topic
+            .partition_indexes
+            .iter()
+            .enumerate()
+            .map(|(p, &index)| {
+                let entry = PartitionResponse::default()
+                    .with_partition_index(index)
+                    .with_error_message(None);
+                match home(view, &topic.name, index) {
+                    Err(error) => entry.with_error_code(error.code()),
+                    Ok(_) if is_inlet(view, &topic.name) => entry,
+                    Ok(home) => {
+                        parts.push(Part {
+                            at: (t, p),
+                            owner: home.owner,
+                            partition: home.id,
+                            op: PartOp::Producers,
+                        });
+                        entry
+                    }
                 }
-            }
-        });
+            });
         TopicResponse::default()
             .with_name(topic.name.clone())
             .with_partitions(partitions.collect())
@@ -209,7 +225,12 @@ pub(in crate::broker) fn log_dirs(
             .collect(),
         None => view
             .topics()
-            .map(|topic| (topic.name.to_string(), (0..topic.partitions.len() as i32).collect()))
+            .map(|topic| {
+                (
+                    topic.name.to_string(),
+                    (0..topic.partitions.len() as i32).collect(),
+                )
+            })
             .collect(),
     };
     let mut parts = Vec::new();

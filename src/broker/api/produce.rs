@@ -69,7 +69,8 @@ impl Broker {
             _ => Err(ResponseError::InvalidRequiredAcks),
         };
         // Old batches have another format, which is neither stored nor read.
-        let known = versions::find(client.key).is_some_and(|api| client.version >= api.decoded_from);
+        let known =
+            versions::find(client.key).is_some_and(|api| client.version >= api.decoded_from);
         let whole = match known {
             true => acks.err(),
             false => Some(ResponseError::UnsupportedVersion),
@@ -140,7 +141,9 @@ fn way(
     records: Option<Bytes>,
 ) -> Result<Way, ResponseError> {
     let topic = topic.ok_or(ResponseError::UnknownTopicOrPartition)?;
-    let home = topic.home(index).ok_or(ResponseError::UnknownTopicOrPartition)?;
+    let home = topic
+        .home(index)
+        .ok_or(ResponseError::UnknownTopicOrPartition)?;
     let batch = records.unwrap_or_default();
     if batch.len() > topic.limits.message_bytes_max as usize {
         return Err(ResponseError::MessageTooLarge);
@@ -160,8 +163,12 @@ fn response(client: &Client, produce: &Produce) -> Answer {
     let mut out = Vec::with_capacity(128);
     let topics = view.topics();
     let mut results = produce.results.iter();
-    let mut response =
-        ProduceResponse::begin(&mut out, client.version, client.correlation_id, topics.len());
+    let mut response = ProduceResponse::begin(
+        &mut out,
+        client.version,
+        client.correlation_id,
+        topics.len(),
+    );
     for topic in topics {
         response.topic(topic.name, topic.partitions.len());
         for (partition, result) in topic.partitions.zip(&mut results) {
