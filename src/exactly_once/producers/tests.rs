@@ -238,7 +238,10 @@ impl Pair {
     }
 
     fn compare(&self) {
-        assert_eq!(self.real.stable(self.visible), self.model.stable(self.visible));
+        assert_eq!(
+            self.real.stable(self.visible),
+            self.model.stable(self.visible)
+        );
         let ends = [0, self.visible.0 / 2, self.visible.0, self.next.0].map(Offset);
         for from in ends {
             for to in ends {
@@ -246,7 +249,10 @@ impl Pair {
                 self.real
                     .aborted(from, to, &mut |id, first| found.push((id, first)));
                 let expected = self.model.aborted(from, to);
-                let expected: Vec<_> = expected.iter().map(|(_, id, first)| (*id, *first)).collect();
+                let expected: Vec<_> = expected
+                    .iter()
+                    .map(|(_, id, first)| (*id, *first))
+                    .collect();
                 assert_eq!(found, expected, "{from} to {to}");
             }
         }
@@ -302,7 +308,11 @@ fn sequence_numbers_wrap_to_zero() {
 fn idle_producers_are_forgotten_unless_a_transaction_of_theirs_is_open() {
     let mut producers = Producers::default();
     producers.append(&batch(1, 0, Membership::Plain), Offset(0), UnixMillis(10));
-    producers.append(&batch(2, 0, Membership::Transactional), Offset(2), UnixMillis(10));
+    producers.append(
+        &batch(2, 0, Membership::Transactional),
+        Offset(2),
+        UnixMillis(10),
+    );
     producers.expire(UnixMillis(9 + PRODUCER_IDLE_MS_MAX));
     assert_eq!(producers.summaries().count(), 2);
     producers.expire(UnixMillis(10 + PRODUCER_IDLE_MS_MAX));
@@ -316,13 +326,21 @@ fn idle_producers_are_forgotten_unless_a_transaction_of_theirs_is_open() {
 #[test]
 fn too_many_producers_push_out_the_one_that_is_silent_for_longest() {
     let mut producers = Producers::default();
-    producers.append(&batch(-7, 0, Membership::Transactional), Offset(0), UnixMillis(0));
+    producers.append(
+        &batch(-7, 0, Membership::Transactional),
+        Offset(0),
+        UnixMillis(0),
+    );
     for id in 0..PRODUCERS_MAX as i64 + 5 {
         let at = Offset(2 + 2 * id);
         producers.append(&batch(id, 0, Membership::Plain), at, UnixMillis(1 + id));
     }
     assert_eq!(producers.summaries().count(), PRODUCERS_MAX);
-    let ids: Vec<_> = producers.summaries().map(|p| p.producer_id).take(3).collect();
+    let ids: Vec<_> = producers
+        .summaries()
+        .map(|p| p.producer_id)
+        .take(3)
+        .collect();
     assert_eq!(ids, [-7, 6, 7]);
 }
 
