@@ -51,5 +51,8 @@ fuzz_target!(|bytes: &[u8]| {
         })
         .collect();
     assert_eq!(seen, read);
-    assert_eq!((view.acks, view.timeout_ms), (oracle.acks, oracle.timeout_ms));
+    assert_eq!(
+        (view.acks, view.timeout_ms),
+        (oracle.acks, oracle.timeout_ms)
+    );
 });
