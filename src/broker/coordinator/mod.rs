@@ -11,6 +11,7 @@ use crate::clock::Now;
 use crate::ids::{PartitionIndex, TopicId};
 
 pub mod group;
+mod offsets;
 
 /// Who sent a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
