@@ -6,12 +6,14 @@
 
 use kafka_protocol::messages::ResponseKind;
 
-use super::view::View;
+use super::view::{TopicView, View};
 use crate::clock::Now;
 use crate::ids::{PartitionIndex, TopicId};
 
 pub mod group;
+pub mod ids;
 mod offsets;
+pub mod txn;
 
 /// Who sent a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +28,9 @@ pub struct Caller {
 pub trait Topics {
     /// The topic's number and how many partitions it has; `None` where there is none of this name.
     fn topic(&self, name: &str) -> Option<(TopicId, u32)>;
+
+    /// All that is known of a topic.
+    fn find(&self, topic: TopicId) -> Option<&TopicView>;
 }
 
 impl Topics for View {
@@ -34,6 +39,10 @@ impl Topics for View {
         // A topic has as many partitions as an i32 can number at most.
         let partitions = u32::try_from(topic.partitions.len()).unwrap_or(u32::MAX);
         Some((topic.id, partitions))
+    }
+
+    fn find(&self, topic: TopicId) -> Option<&TopicView> {
+        self.topic_by_id(topic).map(AsRef::as_ref)
     }
 }
 

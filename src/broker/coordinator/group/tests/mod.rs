@@ -31,6 +31,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::{GroupOptions, Groups, TICKET_BIT};
 use crate::broker::coordinator::{Call, Caller, Effect, Outcome, Pair, Topics};
+use crate::broker::view::TopicView;
 use crate::clock::Now;
 use crate::ids::{Nanos, TopicId, UnixMicros};
 
@@ -48,6 +49,10 @@ struct Known;
 impl Topics for Known {
     fn topic(&self, name: &str) -> Option<(TopicId, u32)> {
         matches!(name, "a" | "b").then_some((TopicId(0), 4))
+    }
+
+    fn find(&self, _: TopicId) -> Option<&TopicView> {
+        None
     }
 }
 
