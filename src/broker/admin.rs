@@ -267,3 +267,20 @@ impl AdminEnd {
         }
     }
 }
+
+/// Whether a request is one for the administrator; of others it knows nothing, and does not answer.
+pub fn takes(request: &RequestKind) -> bool {
+    matches!(
+        request,
+        RequestKind::Metadata(_)
+            | RequestKind::CreateTopics(_)
+            | RequestKind::DeleteTopics(_)
+            | RequestKind::CreatePartitions(_)
+            | RequestKind::DescribeConfigs(_)
+            | RequestKind::AlterConfigs(_)
+            | RequestKind::IncrementalAlterConfigs(_)
+    )
+}
+
+#[cfg(test)]
+mod tests;

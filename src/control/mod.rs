@@ -16,6 +16,7 @@ mod placement;
 mod places;
 mod seeds;
 pub mod signals;
+pub mod topics;
 mod watch;
 
 pub use error::StartError;
