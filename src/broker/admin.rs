@@ -14,8 +14,8 @@ use kafka_protocol::messages::{RequestKind, ResponseKind};
 
 use super::view::View;
 use crate::ids::{CoreId, PartitionId, StripeId};
-use crate::log::catalog::TopicRetention;
 use crate::log::stripe::PartitionSpec;
+use crate::log::stripe::TopicRetention;
 use crate::mesh::Bells;
 
 /// Requests that may wait for the administrator, of all cores together.

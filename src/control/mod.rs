@@ -4,6 +4,7 @@
 //! Never does: anything with a transaction. Runs on: housekeeping threads; reaches cores by
 //! commands and reads their status.
 
+mod broker;
 mod clusters;
 mod embedded;
 mod error;

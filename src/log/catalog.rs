@@ -120,15 +120,6 @@ pub struct PartitionMeta {
     pub stripe: StripeId,
 }
 
-/// How long a topic's partitions keep their records; none = no bound.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TopicRetention {
-    /// Milliseconds since a record's time: Kafka's `retention.ms`.
-    pub ms: Option<u64>,
-    /// Bytes of each partition: Kafka's `retention.bytes`.
-    pub bytes: Option<u64>,
-}
-
 /// All topics and partitions of a data directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalog {

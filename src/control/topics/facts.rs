@@ -13,9 +13,9 @@ use crate::broker::admin::{AddedPartition, Change};
 use crate::broker::view::{Endpoint, Home, TopicKind, TopicLimits, TopicView, View};
 use crate::config::{self, Config, INLET};
 use crate::ids::{CoreId, PartitionId, StripeId, TopicId};
-use crate::log::catalog::{Catalog, PartitionMeta, Topic, TopicRetention};
+use crate::log::catalog::{Catalog, PartitionMeta, Topic};
 use crate::log::directory::Meta;
-use crate::log::stripe::{PartitionSpec, Processing, ReadAt};
+use crate::log::stripe::{PartitionSpec, Processing, ReadAt, TopicRetention};
 
 /// The number of the inlet, which is in no catalog: no topic ever gets it.
 pub const INLET_ID: TopicId = TopicId(u32::MAX);
