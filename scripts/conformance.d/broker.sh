@@ -42,22 +42,31 @@ free_port() {
     echo "$port"
 }
 
-# broker_up PARTITIONS [NAME]: a broker with nothing in it, whose topics have so many partitions where
-# nobody says how many. NAME is that of its log.
+# broker_up PARTITIONS [no-auto-create]: a broker with nothing in it, whose topics have so many
+# partitions where nobody says how many, and are made for whoever names them, or not.
 broker_up() {
-    local partitions=$1
+    local auto_create=true
+    [[ ${2:-} != no-auto-create ]] || auto_create=false
     broker_down
     case $target in
     corelane)
-        broker_data=$base/data
-        broker_partitions=$partitions
         address=127.0.0.1:$(free_port)
-        rm -rf "$broker_data"
+        mkdir "$base/node"
+        cat >"$base/node/config.toml" <<TOML
+[gateway]
+tcp = ["127.0.0.1:0"]
+[broker]
+listen = ["$address"]
+default_partitions = $1
+auto_create_topics = $auto_create
+[log]
+directory = "$base/node/data"
+TOML
         broker_start
         ;;
     kafka)
         address=$("$here/kafka" up --name conformance --owner $$ \
-            --property auto.create.topics.enable=true --property "num.partitions=$partitions")
+            --property "auto.create.topics.enable=$auto_create" --property "num.partitions=$1")
         ;;
     esac
 }
@@ -65,10 +74,11 @@ broker_up() {
 # broker_start: runs the node in the data it has, at the address it had.
 broker_start() {
     local deadline=$((SECONDS + broker_patience_seconds))
-    "$program" serve --data-dir "$broker_data" --kafka "$address" --tcp 127.0.0.1:0 \
-        --default-partitions "$broker_partitions" >>"$logs/broker.log" 2>&1 </dev/null {run_lock}>&- &
+    # Without the lock of this run, which a node that is left over must not hold.
+    "$program" serve --config "$base/node/config.toml" >>"$logs/broker.log" 2>&1 </dev/null \
+        {run_lock}>&- &
     broker_pid=$!
-    echo "$broker_pid" >"$base/broker.pid"
+    echo "$broker_pid" >"$base/node/pid"
     until broker_answers; do
         if ! kill -0 "$broker_pid" 2>/dev/null; then
             tail -n 20 "$logs/broker.log" >&2
@@ -97,19 +107,48 @@ broker_kill() {
     wait "$broker_pid" 2>/dev/null || true
 }
 
+# broker_kill: ends the broker as kill -9 does; broker_restart runs it again in its data.
+broker_kill() {
+    if [[ $target == kafka ]]; then
+        "$here/kafka" kill --name conformance 1
+    else
+        kill -KILL "$broker_pid"
+        wait "$broker_pid" 2>/dev/null || true
+    fi
+}
+
+broker_restart() {
+    if [[ $target == kafka ]]; then
+        "$here/kafka" start --name conformance 1
+    else
+        broker_start
+    fi
+}
+
+# Fails if our node has ended by itself.
+broker_lives() {
+    [[ $target == kafka ]] || broker_is_ours "$(cat "$base/node/pid")"
+}
+
+# broker_is_ours PID: whether that process is the node; a number may have been given out again.
+broker_is_ours() {
+    grep -qsF "$base/node/config.toml" "/proc/$1/cmdline"
+}
+
 # Ends the broker, if one is there, and removes its data.
 broker_down() {
-    if [[ $target == corelane ]]; then
-        # A suite runs in a shell of its own, and so the number is known by the file.
-        [[ ! -f $base/broker.pid ]] || {
-            # A number may have been given out again.
-            local pid
-            pid=$(cat "$base/broker.pid")
-            ! grep -qsF "$base/data" "/proc/$pid/cmdline" || kill -KILL "$pid" 2>/dev/null || true
-            rm -f "$base/broker.pid"
-        }
-        rm -rf "$base/data"
-    else
+    local pid
+    if [[ $target == kafka ]]; then
         "$here/kafka" down --name conformance
+    elif [[ -d $base/node ]]; then
+        # A suite runs in a shell of its own, and so the number is known by the file.
+        pid=$(cat "$base/node/pid" 2>/dev/null) || pid=0
+        if broker_is_ours "$pid"; then
+            kill -KILL "$pid"
+            while broker_is_ours "$pid"; do
+                sleep 0.05
+            done
+        fi
+        rm -rf "$base/node"
     fi
 }

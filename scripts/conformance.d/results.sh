@@ -41,8 +41,14 @@ run_suite() {
     local status=$?
     set -e
     ((status == 0)) || result failed "the suite itself" 0 "ended with status $status; see $logs"
-    broker_down
+    end_broker
     end_suite
+}
+
+# A broker that is gone by the end of a suite has failed, whatever the tests say.
+end_broker() {
+    broker_lives || result failed "the node" 0 "ended by itself; see $logs/broker.log"
+    broker_down
 }
 
 # result STATE NAME SECONDS [REASON]

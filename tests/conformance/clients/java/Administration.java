@@ -8,6 +8,7 @@ import org.apache.kafka.clients.admin.ConfigEntry;
 import org.apache.kafka.clients.admin.NewPartitions;
 import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.admin.RecordsToDelete;
+import org.apache.kafka.clients.admin.TopicDescription;
 import org.apache.kafka.common.Node;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.config.ConfigResource;
@@ -34,20 +35,29 @@ final class Administration {
         }
     }
 
+    private static TopicDescription described(Admin admin, String topic) {
+        try {
+            return admin.describeTopics(List.of(topic)).allTopicNames().get().get(topic);
+        } catch (InterruptedException | ExecutionException error) {
+            throw new AssertionError(error);
+        }
+    }
+
     private static void lifeOfATopic(Broker broker) throws Exception {
         String topic = broker.name("life");
         broker.makeTopic(topic, 2);
         try (Admin admin = broker.admin()) {
             admin.createPartitions(Map.of(topic, NewPartitions.increaseTo(5))).all().get();
-            var described = admin.describeTopics(List.of(topic)).allTopicNames().get().get(topic);
-            Broker.expect(described.partitions().size(), 5, "partitions");
+            Broker.until(() -> described(admin, topic).partitions().size() == 5, "five partitions");
+            var described = described(admin, topic);
             var byId = admin.describeTopics(org.apache.kafka.common.TopicCollection.ofTopicIds(
                     List.of(described.topicId()))).allTopicIds().get().get(described.topicId());
             Broker.expect(byId.name(), topic, "the name of its id");
             admin.deleteTopics(List.of(topic)).all().get();
             Broker.until(() -> !has(admin, topic), "the topic is gone");
             broker.makeTopic(topic, 1);
-            var again = admin.describeTopics(List.of(topic)).allTopicNames().get().get(topic);
+            Broker.until(() -> has(admin, topic), "the topic is there again");
+            var again = described(admin, topic);
             Broker.expect(again.topicId().equals(described.topicId()), false, "whether the id is the same");
         }
     }
