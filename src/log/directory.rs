@@ -6,7 +6,7 @@
 //! ```text
 //! lock           held (flock) by the process that has the directory open for writing
 //! meta.json      format version, directory id, stripes, segment size, epoch
-//! catalog.json   topics and partitions
+//! catalog.json   topics and partitions, and what clients have set for them
 //! stripe-NNN/    segments, index files, spares
 //! ```
 

@@ -3,7 +3,7 @@
 //! Owns: its fields, and checking that they agree with each other. Never does: reading or writing
 //! the file. Runs on: any thread.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -114,8 +114,9 @@ impl Catalog {
             by_name: BTreeMap::new(),
             settings: text.settings,
         };
+        let mut uuids = BTreeSet::new();
         for (place, topic) in text.topics.into_iter().enumerate() {
-            catalog.read_topic(place, topic)?;
+            catalog.read_topic(place, topic, &mut uuids)?;
         }
         let least = catalog.next_topic;
         catalog.next_topic = text.next_topic.unwrap_or(least);
@@ -130,7 +131,12 @@ impl Catalog {
         Ok(catalog)
     }
 
-    fn read_topic(&mut self, place: usize, topic: TopicText) -> Result<(), CatalogError> {
+    fn read_topic(
+        &mut self,
+        place: usize,
+        topic: TopicText,
+        uuids: &mut BTreeSet<Uuid>,
+    ) -> Result<(), CatalogError> {
         let id = TopicId(topic.id);
         if topic.id < self.next_topic || topic.id == u32::MAX {
             return Err(bad(format!("topics[{place}].id"), format!("is {id}")));
@@ -150,7 +156,7 @@ impl Catalog {
             return Err(bad(format!("topics[{place}].name"), "is there twice"));
         }
         let uuid = topic.uuid;
-        if !uuid.is_nil() && self.topics.iter().any(|other| other.uuid == uuid) {
+        if !uuid.is_nil() && !uuids.insert(uuid) {
             return Err(bad(format!("topics[{place}].uuid"), "is there twice"));
         }
         self.topics.push(Topic {

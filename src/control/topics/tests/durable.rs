@@ -90,6 +90,7 @@ fn the_answer_comes_after_every_core_has_the_view() {
         request: Box::new(create("a")),
     };
     cores[1].call(call).unwrap();
+    let mut waiting = Vec::new();
     for core in &cores {
         match wait_for(core) {
             AdminNews::View {
@@ -97,12 +98,14 @@ fn the_answer_comes_after_every_core_has_the_view() {
             } => {
                 assert!(view.topic("a").is_some());
                 assert_eq!(added.len(), 2);
-                assert!(!cores[1].has_news(), "no answer before every core is done");
-                done.send(()).unwrap();
+                waiting.push(done);
             }
-            AdminNews::Answer { .. } => panic!("too early"),
+            AdminNews::Answer { .. } => panic!("no answer before every core is done"),
         }
     }
+    waiting[0].send(()).unwrap();
+    assert!(!cores[1].has_news(), "one core is not done yet");
+    waiting[1].send(()).unwrap();
     match wait_for(&cores[1]) {
         AdminNews::Answer { ticket: 5, .. } => {}
         other => panic!("{other:?}"),
