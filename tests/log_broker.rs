@@ -8,7 +8,9 @@ mod support;
 
 use corelane::exactly_once::producers::{ProducerError, Verdict};
 use corelane::ids::{Offset, PartitionId};
+use corelane::log::catalog::Catalog;
 use corelane::log::files::MemoryFiles;
+use corelane::log::inspect::verify_stripe;
 use corelane::log::sim::Pace;
 use corelane::log::storage::{
     AppendError, AtLeastOne, BatchesRead, DeleteError, Fate, ReadBatchesError, ReadBounds, ReadEnd,
@@ -20,7 +22,7 @@ use support::batches::{
     OTHER, PLAIN, TRANSACTIONAL, append, batch, bounds, end, fill, produced, read_all, restart,
     seal,
 };
-use support::log_rig::{Rig, SEGMENT_BYTES, Setup};
+use support::log_rig::{DIRECTORY, Rig, SEGMENT_BYTES, STRIPE, Setup};
 
 fn aborted(rig: &Rig, from: i64, to: i64) -> Vec<(i64, i64)> {
     let mut found = Vec::new();
@@ -331,4 +333,32 @@ fn a_handler_never_sees_what_ends_a_transaction() {
         rig.cycle();
     }
     assert_eq!(seen, [0, 1, 3]);
+}
+
+#[test]
+fn verify_finds_what_was_sealed_to_agree_with_what_was_written() {
+    let mut rig = Rig::new(14, Pace::Polls(2));
+    append(&mut rig, PLAIN, &produced(1, 0, 0, TRANSACTIONAL, 3)).unwrap();
+    end(&mut rig, 1, 0, Verdict::Abort);
+    append(&mut rig, PLAIN, &produced(2, 0, 0, TRANSACTIONAL, 3)).unwrap();
+    rig.settle();
+    let deleted = rig.log.delete_records(rig.now, PLAIN, Offset(2));
+    assert_eq!(deleted.unwrap().0, Offset(2));
+    fill(&mut rig);
+    let mut rig = restart(rig);
+    fill(&mut rig);
+    rig.finish();
+    let files = rig.files.snapshot();
+    let is_index = |path: &&String| path.ends_with(".index");
+    let indexes: Vec<_> = files.keys().filter(is_index).collect();
+    assert!(indexes.len() > 2, "{indexes:?}");
+    for index in indexes {
+        assert_eq!(files[index][8], 2, "{index} has a section on producers");
+    }
+    let report = verify_stripe(&rig.files, STRIPE, DIRECTORY, &Catalog::default());
+    // The rig has no catalog; that is all there is to say.
+    for problem in &report.problems {
+        assert!(problem.reason.contains("not in the catalog"), "{problem:?}");
+    }
+    assert_eq!(report.batches, report.problems.len() as u64);
 }

@@ -1,4 +1,5 @@
 //! Batches as Kafka's clients send them, into a log on a simulated disk and out of it.
+#![allow(dead_code)] // Each test uses a part of it.
 
 use corelane::exactly_once::producers::Verdict;
 use corelane::ids::{Offset, PartitionId, UnixMillis};
