@@ -3,6 +3,8 @@
 //! Bodies are made from the shapes and decoded, then encoded again, by the library, which has its
 //! layouts from Kafka's own definitions: the bytes come back only where both agree on every field.
 
+#![allow(clippy::unwrap_used)] // Helpers of a test fail like the test itself.
+
 #[path = "support/wire_shapes.rs"]
 mod wire_shapes;
 
