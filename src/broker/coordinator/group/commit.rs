@@ -4,20 +4,13 @@
 //! Runs on: the core that owns stripe 0.
 
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::offset_commit_response::{
-    OffsetCommitResponsePartition, OffsetCommitResponseTopic,
-};
-use kafka_protocol::messages::txn_offset_commit_response::{
-    TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
-};
-use kafka_protocol::messages::{
-    OffsetCommitRequest, OffsetCommitResponse, TopicName, TxnOffsetCommitRequest,
-    TxnOffsetCommitResponse,
-};
+use kafka_protocol::messages::{OffsetCommitRequest, TxnOffsetCommitRequest};
 
 use super::format::{Key, entry_bytes};
-use super::state::{Group, State};
-use super::stores::{Change, Reply};
+use super::lines::{Lines, good, plain_lines, plain_reply, transaction_lines, transaction_reply};
+use super::state::Group;
+use super::stores::Change;
+use super::words::State;
 use super::{GroupOptions, Groups, Name, answers};
 use crate::broker::coordinator::offsets::{Entry, Origin, Place};
 use crate::broker::coordinator::{Call, Effect, Pair, Topics};
@@ -27,20 +20,6 @@ use crate::ids::{Offset, PartitionIndex, UnixMillis};
 const NAMES_MISSING_GROUP: i16 = 9;
 /// OffsetCommit's retention time for "as the broker thinks".
 const DEFAULT_RETENTION: i64 = -1;
-
-/// One partition of a commit, and what becomes of it.
-struct Line {
-    partition: i32,
-    offset: i64,
-    leader_epoch: i32,
-    metadata: Name,
-    error: i16,
-}
-
-struct Lines {
-    name: TopicName,
-    partitions: Vec<Line>,
-}
 
 /// Who commits, as it says.
 struct Committer<'a> {
@@ -59,72 +38,6 @@ struct Terms {
     expires: Option<UnixMillis>,
 }
 
-fn plain_lines(request: &OffsetCommitRequest) -> Vec<Lines> {
-    let topics = request.topics.iter().map(|topic| Lines {
-        name: topic.name.clone(),
-        partitions: topic
-            .partitions
-            .iter()
-            .map(|partition| Line {
-                partition: partition.partition_index,
-                offset: partition.committed_offset,
-                leader_epoch: partition.committed_leader_epoch,
-                metadata: partition.committed_metadata.as_deref().unwrap_or("").into(),
-                error: 0,
-            })
-            .collect(),
-    });
-    topics.collect()
-}
-
-fn transaction_lines(request: &TxnOffsetCommitRequest) -> Vec<Lines> {
-    let topics = request.topics.iter().map(|topic| Lines {
-        name: topic.name.clone(),
-        partitions: topic
-            .partitions
-            .iter()
-            .map(|partition| Line {
-                partition: partition.partition_index,
-                offset: partition.committed_offset,
-                leader_epoch: partition.committed_leader_epoch,
-                metadata: partition.committed_metadata.as_deref().unwrap_or("").into(),
-                error: 0,
-            })
-            .collect(),
-    });
-    topics.collect()
-}
-
-fn plain_reply(lines: Vec<Lines>) -> Reply {
-    let partition = |line: &Line| {
-        OffsetCommitResponsePartition::default()
-            .with_partition_index(line.partition)
-            .with_error_code(line.error)
-    };
-    let topic = |lines: Lines| {
-        OffsetCommitResponseTopic::default()
-            .with_name(lines.name)
-            .with_partitions(lines.partitions.iter().map(partition).collect())
-    };
-    let topics = lines.into_iter().map(topic).collect();
-    Reply::OffsetCommit(OffsetCommitResponse::default().with_topics(topics))
-}
-
-fn transaction_reply(lines: Vec<Lines>) -> Reply {
-    let partition = |line: &Line| {
-        TxnOffsetCommitResponsePartition::default()
-            .with_partition_index(line.partition)
-            .with_error_code(line.error)
-    };
-    let topic = |lines: Lines| {
-        TxnOffsetCommitResponseTopic::default()
-            .with_name(lines.name)
-            .with_partitions(lines.partitions.iter().map(partition).collect())
-    };
-    let topics = lines.into_iter().map(topic).collect();
-    Reply::TxnOffsetCommit(TxnOffsetCommitResponse::default().with_topics(topics))
-}
-
 /// A partition that exists, by its number on the wire.
 pub(super) fn find_partition(
     topics: &dyn Topics,
@@ -137,14 +50,6 @@ pub(super) fn find_partition(
         (Some((_, partitions)), Some(index)) if index < partitions => Ok(PartitionIndex(index)),
         (Some(_) | None, Some(_) | None) => Err(ResponseError::UnknownTopicOrPartition),
     }
-}
-
-/// The lines that nothing is wrong with yet.
-fn good(lines: &mut [Lines]) -> impl Iterator<Item = (&TopicName, &mut Line)> {
-    lines.iter_mut().flat_map(|topic| {
-        let lines = topic.partitions.iter_mut().filter(|line| line.error == 0);
-        lines.map(|line| (&topic.name, line))
-    })
 }
 
 impl<R: Copy> Groups<R> {

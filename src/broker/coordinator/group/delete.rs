@@ -17,9 +17,10 @@ use kafka_protocol::messages::{
 
 use super::commit::{find_partition, key};
 use super::format::Key;
-use super::state::{Group, Recorded, State, UnusedSince};
+use super::state::Group;
 use super::stores::{Change, Reply};
 use super::timers::Timer;
+use super::words::{Recorded, State, UnusedSince};
 use super::{Groups, Name, answers};
 use crate::broker::coordinator::offsets::{Entry, Origin, Place};
 use crate::broker::coordinator::{Call, Effect, Pair};

@@ -125,11 +125,10 @@ impl World {
             topics: &Known,
         };
         let mut effects = Vec::new();
-        match request {
-            RequestKind::TxnOffsetCommit(request) => {
-                self.groups.txn_offset_commit(&call, request, &mut effects);
-            }
-            request => self.groups.handle(&call, request, &mut effects),
+        if let RequestKind::TxnOffsetCommit(request) = request {
+            self.groups.txn_offset_commit(&call, request, &mut effects);
+        } else {
+            self.groups.handle(&call, request, &mut effects);
         }
         self.take(effects);
         to

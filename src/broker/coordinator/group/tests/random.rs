@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::broker::coordinator::group::state::State;
+use crate::broker::coordinator::group::words::State;
 
 const CLIENTS: usize = 5;
 
