@@ -35,6 +35,9 @@ fn every_key_is_in_the_shipped_file() {
     let sections = [
         ("[node]", 9),
         ("[gateway]", 5),
+        ("[broker]", 23),
+        ("[[broker.users]]", 2),
+        ("[broker.tls]", 3),
         ("[log]", 8),
         ("[transactions]", 6),
         ("[transactions.default_shard]", 2),

@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 
 use crate::exactly_once::Fingerprint;
+use crate::exactly_once::producers::Producers;
 use crate::ids::{FrameSeq, Offset, PartitionId, SegmentSeq, StripeId, UnixMillis};
+use crate::storage::RESERVED_KEY;
 
 /// Offsets of one partition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,8 +25,20 @@ pub struct PartitionOffsets {
 pub struct StripeState {
     /// Only partitions that were ever written to.
     pub partitions: BTreeMap<PartitionId, PartitionOffsets>,
-    /// State pairs of handlers.
+    /// State pairs of handlers, and those with reserved keys, which are the broker's.
     pub values: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Only partitions that Kafka's idempotent producers wrote to.
+    pub producers: BTreeMap<PartitionId, Producers>,
+}
+
+/// Bytes of the key under which a partition's log start is kept once records were deleted on
+/// request.
+pub const LOG_START_KEY_BYTES: usize = 6;
+
+/// That key. The value is the offset, i64, little endian.
+pub fn log_start_key(partition: PartitionId) -> [u8; LOG_START_KEY_BYTES] {
+    let [a, b, c, d] = partition.0.to_be_bytes();
+    [RESERVED_KEY, b's', a, b, c, d]
 }
 
 /// Where one batch lies in its segment.

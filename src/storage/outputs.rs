@@ -4,6 +4,9 @@
 
 use crate::ids::TopicId;
 
+/// Keys of state that begin with this byte are the engine's own.
+pub const RESERVED_KEY: u8 = 0xff;
+
 /// Records to other topics and state changes, collected while a batch is processed and committed
 /// with its position as one atomic group.
 #[derive(Debug)]

@@ -167,6 +167,17 @@ impl<C: std::ops::Deref<Target = [u8]>> Chunks<C> {
         }
     }
 
+    /// Whether all of a range is in memory.
+    pub(super) fn holds(&self, range: Range) -> bool {
+        positions(range).all(|position| {
+            self.find(range.segment, position).is_some_and(|index| {
+                let chunk = &self.chunks[index];
+                matches!(chunk.state, State::Ready(_))
+                    && chunk.end >= range.end.min(position + CHUNK_BYTES)
+            })
+        })
+    }
+
     /// Looks for one chunk of a range and keeps it from being pushed out.
     fn claim(&mut self, range: Range, position: u32) -> Result<Found, String> {
         let Some(index) = self.find(range.segment, position) else {
