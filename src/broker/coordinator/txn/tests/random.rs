@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kafka_protocol::messages::OffsetFetchRequest;
-use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
 use proptest::prelude::*;
 
 use super::*;
@@ -71,7 +69,6 @@ struct Run {
     world: World,
     producers: [Option<Producer>; 2],
     asked: BTreeMap<u64, Asked>,
-    seen_facts: usize,
     last_fact: Option<Metadata>,
     begun: usize,
     decided: BTreeMap<usize, Decision>,
@@ -92,14 +89,13 @@ struct Run {
 const PLACES: [(&str, i32); 4] = [("a", 0), ("a", 1), ("a", 2), ("b", 0)];
 
 impl Run {
-    fn new(world: World) -> Run {
+    fn new(mut world: World) -> Run {
+        world.facts.clear();
         let last_fact = world.fact();
-        let seen_facts = world.facts.len();
         Run {
             world,
             producers: [None; 2],
             asked: BTreeMap::new(),
-            seen_facts,
             last_fact,
             begun: 0,
             decided: BTreeMap::new(),
@@ -193,7 +189,7 @@ impl Run {
     }
 
     fn judge_facts(&mut self) {
-        for fact in self.world.facts[self.seen_facts..].to_vec() {
+        for fact in std::mem::take(&mut self.world.facts) {
             let before = self.last_fact.take();
             let was = before.as_ref().map(|fact| fact.state);
             if let (Some(before), Some(fact)) = (&before, &fact) {
@@ -234,7 +230,6 @@ impl Run {
             }
             self.last_fact = fact;
         }
-        self.seen_facts = self.world.facts.len();
     }
 
     fn judge_answers(&mut self) {
@@ -324,24 +319,6 @@ impl Run {
             assert!(offset >= *least, "a committed offset was lost");
         }
     }
-}
-
-/// The committed offset of `a-0` in group `g`; -1 if there is none.
-fn committed(world: &mut World) -> i64 {
-    let topic = OffsetFetchRequestTopic::default()
-        .with_name(TopicName(text("a")))
-        .with_partition_indexes(vec![0]);
-    let request = OffsetFetchRequest::default()
-        .with_group_id(GroupId(text("g")))
-        .with_topics(Some(vec![topic]))
-        .with_require_stable(true);
-    let to = world.ask_groups(7, request);
-    let ResponseKind::OffsetFetch(response) = world.answer(to) else {
-        panic!("another response");
-    };
-    let partition = &response.topics[0].partitions[0];
-    assert_eq!((response.error_code, partition.error_code), (NONE, NONE));
-    partition.committed_offset
 }
 
 fn world(start: Option<i16>) -> World {

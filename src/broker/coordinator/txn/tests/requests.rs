@@ -118,6 +118,10 @@ pub fn codes(response: &ResponseKind) -> Vec<(String, i32, i16)> {
 
 /// The one code of a response.
 pub fn code(response: &ResponseKind) -> i16 {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "other responses have other codes"
+    )]
     match response {
         ResponseKind::InitProducerId(response) => response.error_code,
         ResponseKind::AddOffsetsToTxn(response) => response.error_code,

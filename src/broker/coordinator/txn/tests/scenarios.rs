@@ -469,3 +469,44 @@ fn an_idle_transactional_id_is_forgotten_and_not_earlier() {
     assert_eq!(world.txns.next_deadline(), None);
     assert_ne!(world.init().id, producer.id);
 }
+
+/// A producer with offset 7 of `a-0` for group `g` in an open transaction, without any partition.
+fn with_offsets() -> (World, Producer) {
+    let mut world = World::new();
+    let producer = world.init();
+    assert_eq!(world.code(ADD, add_offsets(producer, "g")), NONE);
+    assert_eq!(world.code(ADD, offsets(producer, "g", 7)), NONE);
+    (world, producer)
+}
+
+#[test]
+fn offsets_count_when_their_transaction_is_committed() {
+    let (mut world, producer) = with_offsets();
+    assert_eq!(world.code(END, end(producer, Decision::Commit)), NONE);
+    assert_eq!(committed(&mut world), 7);
+    world.crash(0, |_| false, 0);
+    assert_eq!(committed(&mut world), 7);
+}
+
+#[test]
+fn offsets_are_forgotten_when_their_transaction_is_aborted() {
+    let (mut world, producer) = with_offsets();
+    assert_eq!(world.code(END, end(producer, Decision::Abort)), NONE);
+    assert_eq!(committed(&mut world), -1);
+    world.crash(0, |_| false, 0);
+    assert_eq!(committed(&mut world), -1);
+}
+
+#[test]
+fn offsets_of_a_decided_commit_count_after_a_crash_before_its_end() {
+    for stores in [0, 1] {
+        let (mut world, producer) = with_offsets();
+        world.ask(END, end(producer, Decision::Commit));
+        world.end_store(Outcome::Durable);
+        assert_eq!(world.stores.len(), 1, "the end is under way");
+        world.crash(stores, |_| false, 0);
+        world.settle();
+        assert_eq!(committed(&mut world), 7);
+        assert_eq!(world.state(), Some(State::CompleteCommit));
+    }
+}

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use kafka_protocol::messages::OffsetFetchRequest;
+use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
 use uuid::Uuid;
 
 use super::*;
@@ -30,7 +32,7 @@ pub struct World {
     pub durable: BTreeMap<Vec<u8>, Vec<u8>>,
     pub stores: VecDeque<(u64, Vec<Pair>)>,
     pub marks: Vec<Mark>,
-    /// Each durable fact about [`ID`], in order; `None` when it was forgotten.
+    /// Each fact about [`ID`] that became durable, in order; `None` when it was forgotten.
     pub facts: Vec<Option<Metadata>>,
     /// The markers in each partition, in order.
     pub markers: BTreeMap<Partition, Vec<(Producer, Decision)>>,
@@ -318,4 +320,22 @@ impl World {
     pub fn markers_of(&self, partition: Partition) -> Vec<(Producer, Decision)> {
         self.markers.get(&partition).cloned().unwrap_or_default()
     }
+}
+
+/// The committed offset of `a-0` in group `g`; -1 if there is none.
+pub fn committed(world: &mut World) -> i64 {
+    let topic = OffsetFetchRequestTopic::default()
+        .with_name(TopicName(text("a")))
+        .with_partition_indexes(vec![0]);
+    let request = OffsetFetchRequest::default()
+        .with_group_id(GroupId(text("g")))
+        .with_topics(Some(vec![topic]))
+        .with_require_stable(true);
+    let to = world.ask_groups(7, request);
+    let ResponseKind::OffsetFetch(response) = world.answer(to) else {
+        panic!("another response");
+    };
+    let partition = &response.topics[0].partitions[0];
+    assert_eq!((response.error_code, partition.error_code), (NONE, NONE));
+    partition.committed_offset
 }
