@@ -18,13 +18,8 @@ use crate::broker::admin::{AdminCall, AdminEnd, Change, StopAdmin, Stopping};
 use crate::broker::view::View;
 use crate::control::error::StartError;
 use crate::ids::PartitionId;
-<<<<<<< HEAD
-use crate::log::catalog::TopicRetention;
-use crate::log::directory::{DataDirectory, new_uuid};
-=======
 use crate::log::directory::{DataDirectory, new_uuid};
 use crate::log::stripe::TopicRetention;
->>>>>>> main
 
 /// The catalog of an open data directory, and what is needed to change it.
 #[derive(Debug)]
