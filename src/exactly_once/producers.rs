@@ -467,3 +467,6 @@ impl Producers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

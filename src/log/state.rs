@@ -5,9 +5,10 @@
 use std::collections::BTreeMap;
 
 use crate::exactly_once::Fingerprint;
-use crate::exactly_once::producers::Producers;
+use crate::exactly_once::producers::{Membership, ProducerBatch, Producers};
 use crate::ids::{FrameSeq, Offset, PartitionId, SegmentSeq, StripeId, UnixMillis};
 use crate::storage::RESERVED_KEY;
+use crate::wire::BatchView;
 
 /// Offsets of one partition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -138,4 +139,21 @@ pub struct Recovered {
     pub recent: Vec<RecentId>,
     /// What was cut, if anything.
     pub torn: Option<TornTail>,
+}
+
+/// What the producer rules go by; none where no idempotent producer wrote the batch.
+pub(super) fn producer_batch(batch: &BatchView<'_>) -> Option<ProducerBatch> {
+    let counts = batch.producer_id() >= 0 && !batch.is_control();
+    counts.then(|| ProducerBatch {
+        producer_id: batch.producer_id(),
+        epoch: batch.producer_epoch(),
+        first_sequence: batch.base_sequence(),
+        records: batch.last_offset_delta() + 1,
+        membership: if batch.is_transactional() {
+            Membership::Transactional
+        } else {
+            Membership::Plain
+        },
+        timestamp_max: batch.max_timestamp(),
+    })
 }

@@ -225,7 +225,7 @@ impl<D: Disk> Producer for LogStorage<D> {
             work += stripe.witness_when_idle(now, &mut self.core);
             work += stripe.clean(now);
             work += stripe.retain(now, &mut self.core);
-            stripe.expire_chunks(now);
+            stripe.expire_chunks(now, &mut self.core);
         }
         work
     }

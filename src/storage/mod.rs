@@ -18,7 +18,7 @@ pub use consumer::{
     Commit, CommitRefusal, Consumer, LaneNews, ReadError, ReadOutcome, Record, Visit,
 };
 pub use outputs::{
-    Mark, OutputRecord, OutputRecords, Outputs, OutputsFull, RESERVED_KEY, StateChanges,
+    Mark, OutputRecord, OutputRecords, Outputs, OutputsRefused, RESERVED_KEY, StateChanges,
 };
 pub use partitioner::positive_murmur2;
 pub use producer::{Ack, Offer, Producer, Refusal, StorageError, StorageEvent};

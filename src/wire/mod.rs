@@ -1,7 +1,8 @@
 //! Kafka's formats: bytes to structs and back.
 //!
-//! Owns: record batches v2 as borrowed views, and their writer. Never does: I/O, allocation,
-//! compression. Runs on: any thread; the hot path uses it per record.
+//! Owns: record batches v2 as borrowed views, and their writer; the header of requests, Produce and
+//! Fetch in place; the shapes of all other requests; decompression. Never does: I/O, compression;
+//! allocation, but for decompressed records. Runs on: any thread; the hot path uses it per record.
 
 pub mod api;
 pub mod batch;

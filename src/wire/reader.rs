@@ -214,7 +214,11 @@ impl<'a> Reader<'a> {
         }
         let count = self.unsigned(FIELD)?;
         for _ in 0..count {
-            self.unsigned(FIELD)?;
+            let at = self.at;
+            // Tags are signed numbers that are not negative, in Kafka's own code too.
+            if i32::try_from(self.unsigned(FIELD)?).is_err() {
+                return Err(Malformed { field: FIELD, at });
+            }
             let length = self.unsigned(FIELD)?;
             self.skip(length as usize, FIELD)?;
         }

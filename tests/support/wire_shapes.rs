@@ -1,4 +1,6 @@
-//! Bodies made from shapes: good ones filled from a seed, and ones with a single fault.
+//! Bodies made from shapes: good ones filled from a seed, long ones, and ones with a single fault.
+
+#![allow(dead_code)] // Each test uses its part.
 
 use corelane::wire::api::Encoding;
 use corelane::wire::shape::{Field, Kind};
@@ -49,6 +51,23 @@ struct Maker<'a, 'b> {
     /// Fields that could have the fault, counted down to the one that has it.
     until_fault: usize,
     faulty: Option<&'static Field>,
+    /// Elements of each array of the request itself; within those all is empty.
+    long: Option<usize>,
+    depth: usize,
+}
+
+/// A body with that many elements in each of its arrays, each as short as can be.
+pub fn long(
+    fields: &'static [Field],
+    version: i16,
+    encoding: Encoding,
+    elements: usize,
+) -> Vec<u8> {
+    let mut filling = Filling::new(&[0]);
+    let mut maker = Maker::new(version, encoding, &mut filling, Fault::None, 0);
+    maker.long = Some(elements);
+    maker.structure(fields);
+    maker.out
 }
 
 /// The body of a request of that shape and version.
@@ -115,17 +134,21 @@ impl<'a, 'b> Maker<'a, 'b> {
             fault,
             until_fault,
             faulty: None,
+            long: None,
+            depth: 0,
         }
     }
 
     fn structure(&mut self, fields: &'static [Field]) {
         let version = self.version;
+        self.depth += 1;
         for field in fields.iter().filter(|field| field.is_in(version)) {
             self.field(field);
         }
         if self.encoding == Encoding::Flexible {
             self.out.push(0);
         }
+        self.depth -= 1;
     }
 
     fn field(&mut self, field: &'static Field) {
@@ -148,7 +171,10 @@ impl<'a, 'b> Maker<'a, 'b> {
             }
             Kind::Strings => {
                 for _ in 0..self.length(field).unwrap_or(0) {
-                    let length = usize::from(self.filling.byte() % 4);
+                    let length = match self.long {
+                        None => usize::from(self.filling.byte() % 4),
+                        Some(_) => 0,
+                    };
                     self.put_length(Some(length), 2);
                     self.text(length);
                 }
@@ -194,6 +220,15 @@ impl<'a, 'b> Maker<'a, 'b> {
         let byte = self.filling.byte();
         let nullable = field.nullable_since <= self.version;
         let mut length = Some(usize::from(byte % 3));
+        if let Some(elements) = self.long {
+            let elements = if is_array && self.depth == 1 {
+                elements
+            } else {
+                0
+            };
+            self.put_length(Some(elements), width);
+            return Some(elements);
+        }
         if nullable && self.fault == Fault::None && byte & 0x40 != 0 {
             length = None;
         }

@@ -12,6 +12,7 @@ use crate::ids::{PartitionIndex, TopicId};
 
 pub mod group;
 pub mod ids;
+mod offsets;
 pub mod txn;
 
 /// Who sent a request.

@@ -8,12 +8,11 @@ use super::part::Life;
 use super::writer::Room;
 use super::{Core, Stripe};
 use crate::clock::Now;
-use crate::exactly_once::producers::{
-    Marker, Membership, ProducerBatch, ProducerSummary, Sequenced, Verdict,
-};
+use crate::exactly_once::producers::{Marker, ProducerSummary, Sequenced, Verdict};
 use crate::ids::{FrameSeq, Offset, UnixMillis};
 use crate::log::disk::Disk;
 use crate::log::format::{EntryKind, entry_bytes};
+use crate::log::state::producer_batch;
 use crate::log::storage::{AppendError, Ends, Fate, Mark, Placed, Submission};
 use crate::storage::RESERVED_KEY;
 use crate::wire::{
@@ -55,23 +54,6 @@ fn check_batch(bytes: &[u8]) -> Result<BatchView<'_>, BatchError> {
         batch.records()?.find_map(Result::err).map_or(Ok(()), Err)?;
     }
     Ok(batch)
-}
-
-/// What the producer rules go by; none where no idempotent producer wrote the batch.
-pub(in crate::log) fn producer_batch(batch: &BatchView<'_>) -> Option<ProducerBatch> {
-    let counts = batch.producer_id() >= 0 && !batch.is_control();
-    counts.then(|| ProducerBatch {
-        producer_id: batch.producer_id(),
-        epoch: batch.producer_epoch(),
-        first_sequence: batch.base_sequence(),
-        records: batch.last_offset_delta() + 1,
-        membership: if batch.is_transactional() {
-            Membership::Transactional
-        } else {
-            Membership::Plain
-        },
-        timestamp_max: batch.max_timestamp(),
-    })
 }
 
 impl<D: Disk> Stripe<D> {

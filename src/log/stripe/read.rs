@@ -367,8 +367,10 @@ impl<D: Disk> Stripe<D> {
     }
 
     /// Gives back memory that readers no longer use.
-    pub(in crate::log) fn expire_chunks(&mut self, now: Now) {
-        self.chunks.expire(now.mono, CHUNKS_IDLE_NS);
+    pub(in crate::log) fn expire_chunks(&mut self, now: Now, core: &mut Core<D>) {
+        if self.chunks.expire(now.mono, CHUNKS_IDLE_NS) {
+            self.wake_starved(core);
+        }
     }
 }
 

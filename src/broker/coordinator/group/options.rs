@@ -25,6 +25,8 @@ pub struct GroupOptions {
     /// Most partitions of which one group keeps offsets, pending ones included. Kafka has no such
     /// limit.
     pub offsets_max: usize,
+    /// Most bytes that one commit may store. More than fits one write of the log would never be taken.
+    pub commit_bytes_max: usize,
     /// Longest metadata string of an offset, in bytes (`offset.metadata.max.bytes`).
     pub offset_metadata_max: usize,
     /// How long offsets of a group without members are kept, in milliseconds
@@ -45,6 +47,7 @@ impl Default for GroupOptions {
             groups_max: 10_000,
             member_bytes_max: 1 << 20,
             offsets_max: 100_000,
+            commit_bytes_max: 2 << 20,
             offset_metadata_max: 4_096,
             offsets_retention_ms: 7 * 24 * 3_600 * 1_000,
             retention_check_interval_ms: 600_000,

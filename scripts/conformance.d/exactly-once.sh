@@ -1,0 +1,35 @@
+# shellcheck shell=bash
+# Part of scripts/conformance: a consume-process-produce loop in transactions while the broker is
+# killed and started again, ten times.
+
+exactly_once_kills=10
+exactly_once_inputs=12000
+
+suite_exactly_once() {
+    local kill goal pid
+    need_python
+    broker_up 4
+    "$python" "$tests/clients/confluent/eos.py" "$address" run "$exactly_once_inputs" \
+        "$logs/progress" >"$logs/out" 2>"$logs/log" </dev/null &
+    pid=$!
+    for ((kill = 1; kill <= exactly_once_kills; kill++)); do
+        goal=$((exactly_once_inputs * kill / (exactly_once_kills + 2)))
+        # The next one once the loop has got on since the last.
+        while (($(cat "$logs/progress" 2>/dev/null || echo 0) < goal)) && kill -0 "$pid" 2>/dev/null; do
+            sleep 0.01
+        done
+        kill -0 "$pid" 2>/dev/null || break
+        # Wherever in a transaction that is.
+        sleep "0.$((RANDOM % 300 + 100))"
+        broker_kill
+        broker_restart
+        echo "kill $kill at $(cat "$logs/progress") of $exactly_once_inputs" >>"$logs/kills"
+    done
+    wait "$pid" || true
+    if (($(wc -l <"$logs/kills") == exactly_once_kills)); then
+        result passed "the broker came back from $exactly_once_kills kills" 0
+    else
+        result failed "the broker came back from $exactly_once_kills kills" 0 "see $logs/kills"
+    fi
+    results_of_lines "" <"$logs/out"
+}

@@ -1,0 +1,202 @@
+# shellcheck shell=bash
+# Part of scripts/conformance: librdkafka's own suite in C and C++, out of the sources that its Rust
+# crate carries. One process per test, since a test that fails ends its process.
+
+# Seconds after which a test is ended and has failed.
+librdkafka_limit_seconds=240
+
+# Those that take longest go first, so that two can run side by side to the end.
+librdkafka_first=(0113 0102 0103 0081 0056 0045 0044 0026 0089 0091 0118 0123 0132 0033 0061 0050)
+# Those that measure time, or fill the machine by themselves, run alone, at the end.
+librdkafka_alone=(0038 0055 0153)
+
+# Topics with three copies get one, since there is one broker, and the parts of a test that set access
+# lists by a script of Kafka's go.
+librdkafka_adapt() {
+    sed -i -E 's/(create_topic.*), 3, 5000\);/\1, 1, 5000);/; s/(create_topic.*, 1), 3\);/\1, 1);/' \
+        0098-consumer-txn.cpp 0103-transactions.c 0107-topic_recreate.c 0111-delay_create_topics.cpp
+    sed -i '/^  do_test_consumer(.*, true);$/d' 0109-auto_create_topics.cpp
+}
+
+# Builds the suite in $base/librdkafka.
+librdkafka_build() {
+    local source stamp
+    source=$(crate_source rdkafka-sys)
+    # A change of what is adapted makes it built anew.
+    stamp="${source##*/} $(declare -f librdkafka_adapt | cksum)"
+    [[ $(cat "$base/librdkafka/.stamp" 2>/dev/null) != "$stamp" ]] || return 0
+    echo "   building librdkafka and its tests (once) ..."
+    rm -rf "$base/librdkafka"
+    cp -r "$source/librdkafka" "$base/librdkafka"
+    (
+        cd "$base/librdkafka"
+        chmod +x configure tests/*.sh
+        (cd tests && librdkafka_adapt)
+        ./configure --disable-gssapi --disable-curl
+        make -j"$(nproc)" libs
+        make -j"$(nproc)" -C tests build
+    ) >"$logs/build.log" 2>&1 || {
+        tail -n 20 "$logs/build.log"
+        return 1
+    }
+    echo "$stamp" >"$base/librdkafka/.stamp"
+}
+
+# librdkafka_names SCENARIO: the tests that -L and -E leave (those that need a broker, and no emulated
+# sockets) for brokers of that kind: "default", or "noautocreate". A name a line.
+librdkafka_names() {
+    # "_TEST(0107_topic_recreate, 0, TEST_BRKVER_X(...), .scenario = "noautocreate")", over several
+    # lines, with remarks.
+    tr '\n' ' ' <"$base/librdkafka/tests/test.c" | sed 's/_TEST(/\n&/g' |
+        sed -n 's/^_TEST(\([0-9][0-9a-zA-Z_]*\),\(.*\)$/\1 \2/p' |
+        awk -v wanted="$1" '
+            /TEST_F_(LOCAL|SOCKEM|KNOWN_ISSUE[^_]|MANUAL)/ { next }
+            { scenario = "default" }
+            /scenario = "noautocreate"/ { scenario = "noautocreate" }
+            scenario == wanted { print $1 }'
+}
+
+# The parts of the test of the admin client, which are run one by one: it ends at the first failure.
+librdkafka_admin_parts() {
+    sed -n 's/^ *\(do_test_[A-Za-z_]*\)(.*$/\1/p' "$base/librdkafka/tests/0081-admin.c" | sort -u |
+        grep -vxE 'do_test_(apis|acls_count)'
+}
+
+suite_librdkafka() {
+    need_python
+    librdkafka_build
+    {
+        librdkafka_names default
+        librdkafka_names noautocreate
+        librdkafka_admin_parts | sed 's/^/0081_admin:/'
+    } >"$logs/names"
+    check_skips "$tests/librdkafka.skip" "$logs/names"
+    broker_up 4
+    librdkafka_scenario default
+    broker_lives
+    broker_up 4 no-auto-create
+    librdkafka_scenario noautocreate
+}
+
+# librdkafka_scenario SCENARIO: all its tests, on the broker that is up.
+librdkafka_scenario() {
+    local number numbers
+    scenario=$1
+    echo "metadata.broker.list=$address" >"$base/librdkafka.conf"
+    mapfile -t numbers < <(librdkafka_names "$scenario" | cut -c 1-4 | sort -u)
+    for number in "${librdkafka_first[@]}"; do
+        [[ " ${numbers[*]} " != *" $number "* ]] || librdkafka_in_pairs "$number"
+    done
+    for number in "${numbers[@]}"; do
+        [[ " ${librdkafka_first[*]} ${librdkafka_alone[*]} " == *" $number "* ]] ||
+            librdkafka_in_pairs "$number"
+    done
+    wait_for_pairs
+    for number in "${librdkafka_alone[@]}"; do
+        [[ " ${numbers[*]} " != *" $number "* ]] || librdkafka_number "$number"
+    done
+}
+
+# librdkafka_in_pairs NUMBER: its tests in the background, once fewer than two others are under way.
+pairs=()
+librdkafka_in_pairs() {
+    local pid left
+    while ((${#pairs[@]} >= 2)); do
+        wait -n "${pairs[@]}" || true
+        left=()
+        for pid in "${pairs[@]}"; do
+            ! kill -0 "$pid" 2>/dev/null || left+=("$pid")
+        done
+        pairs=("${left[@]}")
+    done
+    librdkafka_number "$1" &
+    pairs+=("$!")
+}
+
+wait_for_pairs() {
+    ((${#pairs[@]} == 0)) || wait "${pairs[@]}" || true
+    pairs=()
+}
+
+# librdkafka_number NUMBER: the tests of that number, which are one but for a few.
+librdkafka_number() {
+    local number=$1 name part reason left_out=no
+    if [[ $number == 0081 ]]; then
+        for part in $(librdkafka_admin_parts); do
+            librdkafka_run 0081 "0081_admin:$part" "$part"
+        done
+        return
+    fi
+    # All of a number's tests are left out, or none: they run in one process.
+    for name in $(librdkafka_names "$scenario" | grep "^${number}_"); do
+        if [[ $with_skipped == no ]] && reason=$(reason_to_skip "$tests/librdkafka.skip" "$name"); then
+            result skipped "$name" 0 "$reason"
+            left_out=yes
+        fi
+    done
+    [[ $left_out == yes ]] || librdkafka_run "$number" "$number"
+}
+
+# librdkafka_run NUMBER LOG [PART]
+librdkafka_run() {
+    local number=$1 log=$logs/$scenario/$2.log part=${3:-} reason started status=0 kafka_path=''
+    if [[ $part && $with_skipped == no ]] &&
+        reason=$(reason_to_skip "$tests/librdkafka.skip" "0081_admin:$part"); then
+        result skipped "0081_admin:$part" 0 "$reason"
+        return
+    fi
+    # Others take its being there as a sign that there are access lists to set.
+    [[ $number != 00@(45|52|77) ]] || kafka_path=$tests/librdkafka
+    mkdir -p "$logs/$scenario"
+    started=$(now_us)
+    (
+        cd "$base/librdkafka/tests"
+        # A core dump of a crash may be big.
+        ulimit -c 0
+        export LD_LIBRARY_PATH=../src:../src-cpp RDKAFKA_TEST_CONF=$base/librdkafka.conf
+        export TEST_KAFKA_VERSION=4.1.0 TESTS=$number TEST_SCENARIO=$scenario
+        export SUBTESTS=$part: BROKERS=$address
+        export CONFORMANCE_PYTHON=$python
+        [[ $part ]] || unset SUBTESTS
+        [[ ! $kafka_path ]] || export KAFKA_PATH=$kafka_path
+        # With CI the suite would leave some out and be more patient.
+        unset CI
+        # Not in place of this shell, which says on its standard error that it was aborted.
+        timeout --signal=INT --kill-after=10 "$librdkafka_limit_seconds" ./test-runner -L -E
+        exit
+    ) >"$log" 2>&1 </dev/null || status=$?
+    # Rows of its summary: "| 0012_produce_consume | PASSED | 12.345s |", with colours. A failed test
+    # ends without a summary.
+    sed 's/\x1b\[[0-9;]*m//g' "$log" | librdkafka_verdicts "$number" "$part" "$status" "$started"
+}
+
+# librdkafka_verdicts NUMBER PART STATUS STARTED: results out of the output of a run.
+librdkafka_verdicts() {
+    local number=$1 part=$2 status=$3 started=$4 _ name state seconds why any=no
+    while IFS='|' read -r _ name state seconds why; do
+        read -r name _ <<<"$name"
+        read -r state _ <<<"$state"
+        read -r seconds _ <<<"$seconds"
+        [[ $name == "${number}_"* ]] || continue
+        [[ ! $part ]] || name=$name:$part
+        case $state in
+        PASSED) result passed "$name" "${seconds%s}" ;;
+        SKIPPED)
+            # Not those that need no broker, or another one.
+            librdkafka_names "$scenario" | grep -qxF "${name%%:*}" || continue
+            left_out_by_itself "$tests/librdkafka.skip" "$name" "$why"
+            ;;
+        *) result failed "$name" "${seconds%s}" "$why" ;;
+        esac
+        any=yes
+    done < <(tee "$logs/.$scenario$number$part" | grep '^| ' || true)
+    if [[ $any == no && $status != 0 ]]; then
+        name=$(librdkafka_names "$scenario" | grep "^${number}_" | head -n 1)
+        [[ ! $part ]] || name=$name:$part
+        # "### Test "NAME" failed at FILE:LINE ... ###" and, below it, why.
+        why=$(grep -aA 1 -m 1 '^### Test ' "$logs/.$scenario$number$part" | sed 's/^.* failed at //' |
+            tr '\n' ' ' | cut -c 1-300)
+        result failed "$name" "$(seconds_since "$started")" "${why:-it ended with status $status}"
+    fi
+    rm -f "$logs/.$scenario$number$part"
+}
