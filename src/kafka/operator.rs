@@ -344,7 +344,9 @@ impl Operator {
         let mut all = TopicPartitionList::new();
         for topic in self.topics()? {
             let partitions = i32::try_from(topic.partitions).unwrap_or(i32::MAX);
-            (0..partitions).for_each(|partition| drop(all.add_partition(&topic.name, partition)));
+            for partition in 0..partitions {
+                all.add_partition(&topic.name, partition);
+            }
         }
         let committed = consumer
             .committed_offsets(all, self.timeout)
