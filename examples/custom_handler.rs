@@ -8,7 +8,7 @@ use corelane::config::Config;
 use corelane::control::{Node, NodeOptions};
 use corelane::engine::handler::{HandlerContext, ProcessError, TransactionHandler};
 use corelane::ids::TopicId;
-use corelane::storage::{Outputs, OutputsFull};
+use corelane::storage::{Outputs, OutputsRefused};
 use corelane::telemetry::Counter;
 use corelane::transaction::TransactionRef;
 
@@ -39,7 +39,7 @@ impl TransactionHandler for Fees {
         self.taken += FEE; // Last, so that an error has changed nothing.
         Ok(())
     }
-    fn commit(&mut self, out: &mut Outputs) -> Result<(), OutputsFull> {
+    fn commit(&mut self, out: &mut Outputs) -> Result<(), OutputsRefused> {
         out.set_state(b"taken", &self.taken.to_le_bytes())
     }
 }

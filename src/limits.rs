@@ -31,6 +31,10 @@ pub const BLOCK_BYTES: usize = 4096;
 /// its record, batch, entry and frame headers must fit.
 pub const FRAME_BYTES_MAX: usize = 8 << 20;
 
+/// The longest batch of a Kafka client that may be configured: what the largest frame has room for,
+/// an eighth of it left to headers.
+pub const BATCH_BYTES_MAX: usize = FRAME_BYTES_MAX - (FRAME_BYTES_MAX >> 3);
+
 /// The smallest segment that a configuration may ask for.
 pub const SEGMENT_BYTES_MIN: u64 = 16 << 20;
 
@@ -45,6 +49,10 @@ pub const STRIPES_MAX: usize = 256;
 
 /// Partitions of one data directory.
 pub const PARTITIONS_MAX: usize = 1 << 16;
+
+/// Partitions that a data directory ever has, deleted ones included: their ids are not used again,
+/// and tables have a place for each.
+pub const PARTITION_IDS_MAX: usize = 1 << 22;
 
 /// Shards of one table.
 pub const SHARDS_MAX: usize = 4096;

@@ -8,7 +8,7 @@ use corelane::engine::handler::{HandlerContext, ProcessError, TransactionHandler
 use corelane::engine::message::{Answer, Stored};
 use corelane::frame::ErrorCode;
 use corelane::ids::{Acks, Offset, ShardId};
-use corelane::storage::{Commit, Outputs, OutputsFull, StorageEvent};
+use corelane::storage::{Commit, Outputs, OutputsRefused, StorageEvent};
 use corelane::telemetry::Counter;
 use corelane::transaction::{Submission, TransactionRef};
 use scripted::{Rig, body};
@@ -22,7 +22,7 @@ impl TransactionHandler for Count {
         Ok(())
     }
 
-    fn commit(&mut self, out: &mut Outputs) -> Result<(), OutputsFull> {
+    fn commit(&mut self, out: &mut Outputs) -> Result<(), OutputsRefused> {
         out.set_state(b"count", &self.0.to_le_bytes())
     }
 }

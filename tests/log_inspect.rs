@@ -19,6 +19,7 @@ use corelane::log::recover::{RecoverOptions, recover};
 use log_support::*;
 use serde_json::Value;
 use tempfile::TempDir;
+use uuid::Uuid;
 
 /// A data directory with one topic of two partitions on two stripes, and what writes to stripe 0.
 struct Place {
@@ -301,7 +302,9 @@ fn a_directory_in_use_is_never_called_damaged() {
     writer.write_durable(&[Put::Batch(0, 1, &[&key])]);
     writer.write_durable(&[Put::Batch(0, 2, &[&key])]);
     let mut catalog = Catalog::default();
-    catalog.ensure_topic("transactions-tokyo", 1, 1).unwrap();
+    catalog
+        .ensure_topic("transactions-tokyo", 1, 1, Uuid::nil())
+        .unwrap();
     let mut seen = BTreeSet::new();
     for changes_at in 0..12 {
         let files = InUse {
@@ -431,9 +434,11 @@ const FIXTURE_ID: u128 = 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef;
 fn fixture_files(damaged: bool) -> MemoryFiles {
     let files = MemoryFiles::new();
     let mut catalog = Catalog::default();
-    catalog.ensure_topic("transactions-tokyo", 2, 1).unwrap();
     catalog
-        .ensure_topic("transactions-tokyo.dlq", 1, 1)
+        .ensure_topic("transactions-tokyo", 2, 1, Uuid::nil())
+        .unwrap();
+    catalog
+        .ensure_topic("transactions-tokyo.dlq", 1, 1, Uuid::nil())
         .unwrap();
     files.write_at("catalog.json", 0, catalog.to_json().as_bytes());
     let meta = format!(

@@ -24,7 +24,7 @@ use corelane::log::format::{
     SEGMENT_HEADER_BYTES, entry_bytes, frame_bytes,
 };
 use corelane::log::sim::Pace;
-use corelane::storage::{Consumer as _, Outputs, OutputsFull};
+use corelane::storage::{Consumer as _, Outputs, OutputsRefused};
 use corelane::telemetry::Counter;
 use corelane::transaction::TransactionRef;
 use corelane::wire::BatchView;
@@ -113,7 +113,7 @@ impl TransactionHandler for Scripted {
         Ok(())
     }
 
-    fn commit(&mut self, out: &mut Outputs) -> Result<(), OutputsFull> {
+    fn commit(&mut self, out: &mut Outputs) -> Result<(), OutputsRefused> {
         assert!(!self.panics_late, "as the payload says");
         if self.state_bytes > 0 {
             out.set_state(b"filler", &vec![b'x'; self.state_bytes])?;

@@ -6,5 +6,22 @@
 //! connection stays on the core that accepted it, a partition on its owner; groups and transactions
 //! belong to the core that owns stripe 0.
 
+pub mod admin;
+mod api;
+pub mod cold;
+mod connection;
+pub mod coordinate;
 pub mod coordinator;
+pub mod core;
+pub mod desk;
+mod greeting;
+pub mod inlet;
+pub mod listen;
+pub mod message;
+pub mod options;
+mod owner;
+pub mod sasl;
+pub mod tls;
+mod underway;
+pub mod versions;
 pub mod view;

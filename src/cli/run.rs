@@ -118,6 +118,7 @@ fn execute(args: &RunArgs) -> Result<RunReport, Box<dyn Error>> {
     // Nobody but this process submits.
     config.gateway.tcp.clear();
     config.gateway.unix.clear();
+    config.broker.turn_off();
     let mut reader = args.transactions(&config)?;
     let transactions: Vec<InputTransaction> = reader.by_ref().collect::<Result<_, _>>()?;
     if transactions.is_empty() {

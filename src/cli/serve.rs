@@ -41,6 +41,12 @@ pub struct ServeArgs {
     /// Unix socket to listen on instead of those of the configuration; may be repeated
     #[arg(long, value_name = "PATH")]
     pub unix: Vec<PathBuf>,
+    /// Address for Kafka clients instead of those of the configuration; may be repeated
+    #[arg(long, value_name = "IP:PORT")]
+    pub kafka: Vec<SocketAddr>,
+    /// Partitions of a topic whose creator does not say how many
+    #[arg(long, value_name = "N")]
+    pub default_partitions: Option<u32>,
     /// Accept addresses that other machines can reach; there is neither encryption nor a password
     #[arg(long)]
     pub allow_remote: bool,
@@ -64,6 +70,8 @@ impl ServeArgs {
             acks: None,
             tcp: &self.tcp,
             unix: &self.unix,
+            kafka: &self.kafka,
+            default_partitions: self.default_partitions,
             allow_remote: self.allow_remote,
             oversubscribe: self.oversubscribe,
             allow_unplanned: self.allow_unplanned,

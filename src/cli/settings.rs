@@ -18,6 +18,8 @@ pub(super) struct Overrides<'a> {
     pub(super) acks: Option<Acks>,
     pub(super) tcp: &'a [SocketAddr],
     pub(super) unix: &'a [PathBuf],
+    pub(super) kafka: &'a [SocketAddr],
+    pub(super) default_partitions: Option<u32>,
     /// Arguments can only allow; what the file allows stays allowed.
     pub(super) allow_remote: bool,
     /// As `allow_remote`.
@@ -54,6 +56,14 @@ impl Overrides<'_> {
         if !(self.tcp.is_empty() && self.unix.is_empty()) {
             config.gateway.tcp = self.tcp.to_vec();
             config.gateway.unix = self.unix.to_vec();
+        }
+        // As above. What the others advertised is not where this one is.
+        if !self.kafka.is_empty() {
+            config.broker.turn_off();
+            config.broker.listen = self.kafka.to_vec();
+        }
+        if let Some(partitions) = self.default_partitions {
+            config.broker.default_partitions = partitions;
         }
         config.gateway.allow_remote |= self.allow_remote;
         config.node.oversubscribe |= self.oversubscribe;
@@ -110,6 +120,30 @@ mod tests {
         let config = overrides.over(None).expect("valid");
         assert!(config.gateway.tcp.is_empty());
         assert_eq!(config.gateway.unix, unix);
+    }
+
+    /// Otherwise a port of the configuration would stay open, or its name be told for this one.
+    #[test]
+    fn an_address_for_kafka_clients_replaces_all_of_the_configuration() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let file = directory.path().join("node.toml");
+        let text = "[broker]\nlisten = [\"127.0.0.1:1\"]\nadvertised = [\"host:1\"]\n";
+        std::fs::write(&file, text).expect("written");
+        let kafka = ["127.0.0.1:2".parse().expect("an address")];
+        let overrides = Overrides {
+            kafka: &kafka,
+            default_partitions: Some(3),
+            ..Overrides::default()
+        };
+        let broker = overrides.over(Some(&file)).expect("valid").broker;
+        assert_eq!(broker.listen, kafka);
+        assert!(broker.advertised.is_empty());
+        assert_eq!(broker.default_partitions, 3);
+        let none = Overrides {
+            default_partitions: Some(0),
+            ..Overrides::default()
+        };
+        assert!(none.over(None).is_err());
     }
 
     #[test]

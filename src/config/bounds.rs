@@ -7,8 +7,8 @@ use super::Config;
 use super::cluster_bounds;
 use super::error::ConfigError;
 use crate::limits::{
-    CORES_MAX, FRAME_BYTES_MAX, PARTITIONS_MAX, PAYLOAD_BYTES_MAX, SEGMENT_BYTES_MAX,
-    SEGMENT_BYTES_MIN, STRIPES_MAX,
+    BATCH_BYTES_MAX, CORES_MAX, FRAME_BYTES_MAX, PARTITIONS_MAX, PAYLOAD_BYTES_MAX,
+    SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, STRIPES_MAX,
 };
 
 /// One number: its key, its range, its unit and where it is.
@@ -22,6 +22,12 @@ struct Bound {
 
 /// Largest value of a TOML integer, which is signed.
 const TOML_MAX: u64 = i64::MAX as u64;
+
+/// Largest timeout on Kafka's wire.
+const TIMEOUT_MS_MAX: u64 = i32::MAX as u64;
+
+/// Partitions of one topic that its creator did not count.
+const BROKER_PARTITIONS_MAX: u64 = 4096;
 
 const fn bound(
     key: &'static str,
@@ -70,6 +76,75 @@ const BOUNDS: &[Bound] = &[
     bound("gateway.connections_max", 1, 1 << 16, "connections", |c| {
         u64::from(c.gateway.connections_max)
     }),
+    bound("broker.node_id", 0, i32::MAX as u64, "", |c| {
+        // Negative ones wrap to beyond the range.
+        i64::from(c.broker.node_id) as u64
+    }),
+    bound(
+        "broker.default_partitions",
+        1,
+        BROKER_PARTITIONS_MAX,
+        "partitions",
+        |c| u64::from(c.broker.default_partitions),
+    ),
+    bound("broker.connections_max", 1, 1 << 20, "connections", |c| {
+        u64::from(c.broker.connections_max)
+    }),
+    bound(
+        "broker.request_bytes_max",
+        64 << 10,
+        1 << 30,
+        "bytes",
+        |c| u64::from(c.broker.request_bytes_max),
+    ),
+    bound(
+        "broker.connection_bytes_max",
+        64 << 10,
+        1 << 40,
+        "bytes",
+        |c| c.broker.connection_bytes_max,
+    ),
+    bound("broker.bytes_max", 64 << 10, 1 << 40, "bytes", |c| {
+        c.broker.bytes_max
+    }),
+    bound(
+        "broker.message_bytes_max",
+        1,
+        BATCH_BYTES_MAX as u64,
+        "bytes",
+        |c| u64::from(c.broker.message_bytes_max),
+    ),
+    bound("broker.fetch_bytes_max", 1024, 1 << 30, "bytes", |c| {
+        u64::from(c.broker.fetch_bytes_max)
+    }),
+    bound(
+        "broker.group_min_session_timeout_ms",
+        1,
+        TIMEOUT_MS_MAX,
+        "milliseconds",
+        |c| u64::from(c.broker.group_min_session_timeout_ms),
+    ),
+    bound(
+        "broker.group_max_session_timeout_ms",
+        1,
+        TIMEOUT_MS_MAX,
+        "milliseconds",
+        |c| u64::from(c.broker.group_max_session_timeout_ms),
+    ),
+    bound(
+        "broker.group_initial_rebalance_delay_ms",
+        0,
+        60_000,
+        "milliseconds",
+        |c| u64::from(c.broker.group_initial_rebalance_delay_ms),
+    ),
+    bound(
+        "broker.transaction_timeout_max_ms",
+        1000,
+        TIMEOUT_MS_MAX,
+        "milliseconds",
+        |c| u64::from(c.broker.transaction_timeout_max_ms),
+    ),
     bound("log.stripes", 0, STRIPES_MAX as u64, "stripes", |c| {
         u64::from(c.log.stripes)
     }),
@@ -147,12 +222,27 @@ const ALLOWED: &[(&str, &str)] = &[
     ("node.layout", "\"auto\", \"none\" or a path"),
     ("node.allow_unplanned", "true or false"),
     ("node.oversubscribe", "true or false"),
-    (
-        "gateway.tcp",
-        "a list of \"IP:PORT\" (IPv6 as \"[IP]:PORT\")",
-    ),
+    ("gateway.tcp", ADDRESSES),
     ("gateway.unix", "a list of paths of sockets"),
     ("gateway.allow_remote", "true or false"),
+    ("broker.listen", ADDRESSES),
+    ("broker.tls_listen", ADDRESSES),
+    ("broker.advertised", "a list of \"HOST:PORT\""),
+    ("broker.allow_unauthenticated", "true or false"),
+    ("broker.auto_create_topics", "true or false"),
+    ("broker.retention_ms", "-1 (no bound), 0 and more"),
+    ("broker.retention_bytes", "-1 (no bound), 0 and more"),
+    ("broker.offsets_retention_ms", "-1 (no bound), 0 and more"),
+    (
+        "broker.sasl",
+        "a list of \"PLAIN\", \"SCRAM-SHA-256\", \"SCRAM-SHA-512\"",
+    ),
+    ("broker.users", "entries with name and password"),
+    ("broker.users.name", "a string"),
+    ("broker.users.password", "a string"),
+    ("broker.tls.certificate", "a path"),
+    ("broker.tls.key", "a path"),
+    ("broker.tls.client_ca", "a path"),
     ("log.directory", "a path"),
     ("log.read_at", "\"durable\" or \"appended\""),
     ("transactions.acks", "\"none\", \"leader\" or \"all\""),
@@ -174,6 +264,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("membership.instance", INSTANCE),
 ];
 
+const ADDRESSES: &str = "a list of \"IP:PORT\" (IPv6 as \"[IP]:PORT\")";
 pub(super) const SHARD_ID: &str = "0 to 65535";
 pub(super) const KILOMETRES: &str = "0 to 20100 kilometres";
 pub(super) const TOPIC_NAME: &str =

@@ -6,6 +6,8 @@
 //! Runs on: the main thread, before the first core starts.
 
 mod bounds;
+mod broker;
+mod broker_rules;
 mod cluster_bounds;
 mod cluster_rules;
 mod clusters;
@@ -25,6 +27,8 @@ mod text;
 mod validate;
 
 pub use crate::kafka::properties::MASK;
+pub use broker::{BrokerConfig, BrokerTls, BrokerUser};
+pub use broker_rules::INLET;
 pub use clusters::{
     ClusterConfig, ConsumerKeys, Delivery, EMBEDDED, Failover, MembershipConfig, MembershipMode,
     ProducerKeys, Profile, SaslConfig, TlsConfig, TransactionKeys,

@@ -11,6 +11,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::broker::BrokerConfig;
 use super::clusters::{ClusterConfig, MembershipConfig};
 use super::shards::{self, ShardConfig};
 use super::text;
@@ -25,6 +26,8 @@ pub struct Config {
     pub node: NodeConfig,
     /// Where clients connect.
     pub gateway: GatewayConfig,
+    /// Where Kafka clients connect.
+    pub broker: BrokerConfig,
     /// The embedded log.
     pub log: LogConfig,
     /// What is taken in, and how it is acknowledged.
@@ -221,6 +224,7 @@ impl Default for Config {
         Config {
             node: NodeConfig::default(),
             gateway: GatewayConfig::default(),
+            broker: BrokerConfig::default(),
             log: LogConfig::default(),
             transactions: TransactionsConfig::default(),
             processing: ProcessingConfig::default(),

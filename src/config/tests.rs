@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::*;
 
+mod broker;
 mod clusters;
 mod effective;
 mod placement;
@@ -35,6 +36,9 @@ fn every_key_is_in_the_shipped_file() {
     let sections = [
         ("[node]", 9),
         ("[gateway]", 5),
+        ("[broker]", 23),
+        ("[[broker.users]]", 2),
+        ("[broker.tls]", 3),
         ("[log]", 8),
         ("[transactions]", 6),
         ("[transactions.default_shard]", 2),
@@ -64,10 +68,11 @@ fn every_key_is_in_the_shipped_file() {
                 .map(|line| line.trim_start_matches("# "))
                 .skip_while(|line| *line != section);
             assert!(in_section.next().is_some(), "{section} is not in the file");
-            let table = format!(".{key}]");
+            let (table, list) = (format!(".{key}]"), format!(".{key}]]"));
             let is_there = in_section.any(|line| {
                 line.starts_with(&format!("{key} = "))
                     || (line.starts_with('[') && line.ends_with(&table))
+                    || (line.starts_with("[[") && line.ends_with(&list))
             });
             assert!(is_there, "{section} {key} is not in the file");
         }

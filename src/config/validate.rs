@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::bounds::{TOPIC_NAME, TOPIC_PARTITIONS, every_number_is_in_range};
+use super::broker_rules::broker_is_valid;
 use super::cluster_rules::clusters_are_valid;
 use super::placement_rules::placement_is_valid;
 use super::resolve::StorageKind;
@@ -36,6 +37,7 @@ impl Config {
         topic_names_are_valid_and_differ(self)?;
         topic_partitions_are_in_range(self)?;
         placement_is_valid(self)?;
+        broker_is_valid(self)?;
         clusters_are_valid(self)?;
         match self.log.stripes {
             0 => Ok(()),

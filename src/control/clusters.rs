@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::config::{ClusterConfig, Config, Delivery, Failover, MembershipMode, ShardConfig};
 use crate::cpu::Plan;
+use crate::engine::guest::Alone;
 use crate::engine::route::{RouteTable, ShardPartitions};
 use crate::ids::{CoreId, CpuId, PartitionId, ShardId, TopicId};
 use crate::kafka::admin::{Create, TopicAdmin, TopicSpec};
@@ -19,12 +20,12 @@ use crate::kafka::fence::fence;
 use crate::kafka::native::Wake;
 use crate::kafka::properties::admin_properties;
 use crate::kafka::storage::KafkaStorage;
-use crate::log::state::RecentId;
 use crate::mesh::Bells;
 
 use super::error::StartError;
 use super::executor::{Patience, StorageSeed, WakeLoop};
 use super::places::{Places, shard_manager};
+use super::seeds::Given;
 
 /// One core's ends of all clusters.
 pub(super) struct KafkaSeed {
@@ -138,7 +139,7 @@ impl<'a> Clusters<'a> {
 
     /// What each core is given, in their order. The ids of the last records come later, from the
     /// clusters themselves.
-    pub fn seeds(&self) -> Result<Vec<(KafkaSeed, Vec<RecentId>)>, StartError> {
+    pub fn seeds(&self) -> Result<Vec<Given<KafkaSeed, Alone>>, StartError> {
         for (name, cluster) in &self.config.clusters {
             self.fence_predecessor(name, cluster)?;
         }
@@ -152,7 +153,11 @@ impl<'a> Clusters<'a> {
             let ends = ends.map(|(name, cluster)| self.end(core, name, cluster));
             let ends = ends.collect::<Result<Vec<_>, _>>()?;
             let storage = KafkaStorage::new(ends, acks.unwrap_or_default());
-            seeds.push((KafkaSeed { storage, patience }, Vec::new()));
+            seeds.push(Given {
+                storage: KafkaSeed { storage, patience },
+                recent: Vec::new(),
+                guest: Alone,
+            });
         }
         Ok(seeds)
     }

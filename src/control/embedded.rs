@@ -6,19 +6,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::broker::admin::{self, CoreEnd};
+use crate::broker::view::{Endpoint, View};
 use crate::config::Config;
 use crate::exactly_once::Fingerprinter;
-use crate::ids::StripeId;
+use crate::ids::{PartitionId, StripeId};
 use crate::log::dma::DmaDisk;
 use crate::log::keeper::{KeeperHandle, KeeperOptions, KeeperThread};
 use crate::log::state::{RecentId, Recovered, TornTail};
 use crate::log::storage::{LogStorage, StripeStart};
-use crate::log::stripe::{Retention, StripeOptions};
+use crate::log::stripe::{Retention, StripeOptions, TopicRetention};
 use crate::mesh::Bells;
 
 use super::error::StartError;
 use super::executor::{Patience, StorageSeed, WakeLoop};
 use super::layout::Layout;
+use super::topics::{Administrator, Facts, Topics};
 
 /// Recycled segments kept for reuse, per stripe.
 const SPARES_MAX: usize = 2;
@@ -55,14 +58,22 @@ pub(super) struct Embedded<'a> {
     torn: Vec<(StripeId, TornTail)>,
 }
 
+/// What the cores' brokers know of topics at the start, and their lines to the administrator.
+pub(super) struct Administered {
+    pub view: Arc<View>,
+    pub retentions: Arc<[(PartitionId, TopicRetention)]>,
+    /// By core.
+    pub ends: Vec<CoreEnd>,
+}
+
 /// What lives as long as the node does.
 pub(super) struct Kept {
     /// Dropped after the cores: stops once their last requests are carried out.
     _keeper: KeeperThread,
     /// Torn tails that recovery cut off.
     pub torn: Vec<(StripeId, TornTail)>,
-    /// Holds the lock.
-    _layout: Layout,
+    /// Holds the directory's lock.
+    _administrator: Administrator,
 }
 
 impl<'a> Embedded<'a> {
@@ -103,13 +114,29 @@ impl<'a> Embedded<'a> {
         (LogSeed { stripes, directory }, recent)
     }
 
-    /// What is left once every core has its part.
-    pub fn keep(self) -> Kept {
-        Kept {
+    /// What is left once every core has its part: the catalog goes to the administrator.
+    pub fn keep(
+        self,
+        cores: u16,
+        endpoints: Vec<Endpoint>,
+        bells: &Bells,
+    ) -> Result<(Kept, Administered), StartError> {
+        let directory = self.layout.directory;
+        let catalog = directory.catalog();
+        let facts = Facts::new(self.config, directory.meta(), &catalog, cores, endpoints);
+        let topics = Topics::new(directory, facts);
+        let (end, ends, stop) = admin::line(cores, bells);
+        let administered = Administered {
+            view: topics.view(),
+            retentions: topics.retentions().collect(),
+            ends,
+        };
+        let kept = Kept {
             _keeper: self.keeper,
             torn: self.torn,
-            _layout: self.layout,
-        }
+            _administrator: Administrator::spawn(topics, end, stop)?,
+        };
+        Ok((kept, administered))
     }
 
     fn stripes_of(&mut self, core: u16, recent: &mut Vec<RecentId>) -> Vec<StripeStart> {

@@ -42,6 +42,12 @@ pub enum StartError {
         /// What is wrong.
         source: LocationError,
     },
+    /// The Kafka listener's certificates or users.
+    #[error("broker: {reason}")]
+    Broker {
+        /// What is wrong.
+        reason: String,
+    },
     /// The data directory.
     #[error(transparent)]
     Directory(#[from] DirectoryError),

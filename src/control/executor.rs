@@ -18,6 +18,7 @@ use crate::clock::{self, Clock};
 use crate::cpu::Plan;
 use crate::engine::core::{Core, CoreOptions, CoreParts, Flow};
 use crate::engine::gateway::{self, Gate, GateOptions, LocalEvent};
+use crate::engine::guest::{Alone, Guest};
 use crate::engine::handler::HandlerFactory;
 use crate::engine::idle::{Awaited, Idle, IdleStrategy, Step};
 use crate::engine::intake::Admission;
@@ -63,6 +64,23 @@ pub(super) trait StorageSeed: Send + 'static {
     fn patience(&self) -> Patience;
 }
 
+/// What a core's guest is made from, on the core's own thread.
+pub(super) trait GuestSeed<S>: Send + 'static {
+    /// What is made.
+    type Guest: Guest<S>;
+
+    /// Makes it; its sockets are bound then. `event` wakes the core's cycle.
+    fn make(self, event: &Rc<LocalEvent>, storage: &mut S) -> Result<Self::Guest, String>;
+}
+
+impl<S> GuestSeed<S> for Alone {
+    type Guest = Alone;
+
+    fn make(self, _: &Rc<LocalEvent>, _: &mut S) -> Result<Alone, String> {
+        Ok(self)
+    }
+}
+
 /// How a core waits for its storage before it takes transactions.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Patience {
@@ -73,13 +91,14 @@ pub(super) enum Patience {
 }
 
 /// What a core's thread is started with.
-pub(super) struct Seed<F, M> {
+pub(super) struct Seed<F, M, G> {
     pub core: CoreId,
     pub options: CoreOptions,
     pub factory: Arc<F>,
     /// Made on the thread: storage and gate are not `Send`.
     pub parts: PartsSeed,
     pub storage: M,
+    pub guest: G,
     pub pulses: Bells,
     pub gate: GateOptions,
     pub tcp: Vec<SocketAddr>,
@@ -103,8 +122,8 @@ pub(super) struct PartsSeed {
 }
 
 /// Starts a core's thread. `ready` gets its bound TCP addresses, or why it does not start.
-pub(super) fn spawn<F: HandlerFactory, M: StorageSeed>(
-    seed: Seed<F, M>,
+pub(super) fn spawn<F: HandlerFactory, M: StorageSeed, G: GuestSeed<M::Storage>>(
+    seed: Seed<F, M, G>,
     plan: &Plan,
     ready: Sender<Result<Vec<SocketAddr>, String>>,
 ) -> Result<JoinHandle<()>, StartError> {
@@ -161,8 +180,8 @@ fn housekeeping(plan: &Plan) -> PoolPlacement {
 }
 
 /// A core's whole life on its executor.
-async fn live<F: HandlerFactory, M: StorageSeed>(
-    seed: Seed<F, M>,
+async fn live<F: HandlerFactory, M: StorageSeed, G: GuestSeed<M::Storage>>(
+    seed: Seed<F, M, G>,
     ready: Sender<Result<Vec<SocketAddr>, String>>,
 ) {
     glommio::spawn_local(beat(seed.pulses, seed.core.index())).detach();
@@ -179,12 +198,17 @@ async fn live<F: HandlerFactory, M: StorageSeed>(
     let gate = Rc::new(Gate::new(seed.gate, Rc::clone(&event)));
     listeners.serve(&gate);
     let patience = seed.storage.patience();
-    let storage = seed.storage.make(wake);
+    let mut storage = seed.storage.make(wake);
+    let guest = match seed.guest.make(&event, &mut storage) {
+        Ok(guest) => guest,
+        Err(reason) => return drop(ready.send(Err(reason))),
+    };
     let parts = CoreParts {
         requests: seed.parts.requests,
         replies: seed.parts.replies,
         table: seed.parts.table,
         storage,
+        guest,
         window: seed.parts.window,
         fingerprinter: seed.parts.fingerprinter,
         gate: Rc::clone(&gate),
@@ -204,12 +228,13 @@ async fn live<F: HandlerFactory, M: StorageSeed>(
     cycle(&mut core, &event, &gate, idle).await;
     finish(&mut core, &event).await;
     gate.close();
-    farewell(&gate).await;
+    core.guest_mut().close();
+    farewell(&mut core, &gate).await;
 }
 
 /// Runs cycles until storage is prepared.
-async fn warm_up<S: Storage, F: HandlerFactory>(
-    core: &mut Core<S, F>,
+async fn warm_up<S: Storage, F: HandlerFactory, G: Guest<S>>(
+    core: &mut Core<S, F, G>,
     event: &LocalEvent,
     patience: Patience,
 ) -> Result<(), String> {
@@ -241,8 +266,8 @@ async fn warm_up<S: Storage, F: HandlerFactory>(
 }
 
 /// The loop around the duty cycle.
-async fn cycle<S: Storage, F: HandlerFactory>(
-    core: &mut Core<S, F>,
+async fn cycle<S: Storage, F: HandlerFactory, G: Guest<S>>(
+    core: &mut Core<S, F, G>,
     event: &LocalEvent,
     gate: &Gate,
     mut idle: Idle,
@@ -295,8 +320,8 @@ async fn cycle<S: Storage, F: HandlerFactory>(
 }
 
 /// Waits for mail, for something on this core, or for `timeout`.
-async fn wait<S: Storage, F: HandlerFactory>(
-    core: &Core<S, F>,
+async fn wait<S: Storage, F: HandlerFactory, G: Guest<S>>(
+    core: &Core<S, F, G>,
     event: &LocalEvent,
     timeout: Duration,
 ) {
@@ -321,7 +346,10 @@ async fn wait<S: Storage, F: HandlerFactory>(
 }
 
 /// Brings what storage has open to its end: in the log, the last frames durable and witnessed.
-async fn finish<S: Storage, F: HandlerFactory>(core: &mut Core<S, F>, event: &LocalEvent) {
+async fn finish<S: Storage, F: HandlerFactory, G: Guest<S>>(
+    core: &mut Core<S, F, G>,
+    event: &LocalEvent,
+) {
     let mut clock = Clock::new();
     loop {
         let now = clock.now();
@@ -336,9 +364,12 @@ async fn finish<S: Storage, F: HandlerFactory>(core: &mut Core<S, F>, event: &Lo
 }
 
 /// Lets connections write their last answers and goodbyes, for a moment.
-async fn farewell(gate: &Gate) {
+async fn farewell<S: Storage, F: HandlerFactory, G: Guest<S>>(
+    core: &mut Core<S, F, G>,
+    gate: &Gate,
+) {
     for _ in 0..100 {
-        if gate.connections() == 0 {
+        if gate.connections() == 0 && core.guest_mut().connections() == 0 {
             return;
         }
         glommio::timer::sleep(Duration::from_millis(1)).await;

@@ -58,12 +58,12 @@ impl Layout {
         }
         let catalog = directory.catalog();
         let owner = |stripe: StripeId| CoreId(stripe.0 % cores);
-        let owners = catalog
-            .partitions()
-            .iter()
-            .map(|meta| owner(meta.stripe))
-            .collect();
-        let mut processed = vec![false; catalog.partitions().len()];
+        // Of deleted partitions nobody asks.
+        let mut owners = vec![CoreId(0); catalog.next_partition().index()];
+        for (id, meta) in catalog.partitions() {
+            owners[id.index()] = owner(meta.stripe);
+        }
+        let mut processed = vec![false; owners.len()];
         let shards: Vec<ShardPartitions> = shards
             .into_iter()
             .map(|(shard, topic)| {
@@ -123,7 +123,8 @@ impl Layout {
         config: &Config,
         fingerprinter: &Fingerprinter,
     ) -> Result<Vec<Recovered>, StartError> {
-        let is_processed = |partition: PartitionId| self.processed[partition.index()];
+        let is_processed =
+            |partition: PartitionId| self.processed.get(partition.index()) == Some(&true);
         let fingerprint = |key: &[u8]| fingerprinter.of(key);
         let one = |stripe: StripeId| {
             let options = RecoverOptions {

@@ -4,6 +4,7 @@
 //! Never does: anything with a transaction. Runs on: housekeeping threads; reaches cores by
 //! commands and reads their status.
 
+mod broker;
 mod clusters;
 mod embedded;
 mod error;
@@ -16,6 +17,7 @@ mod placement;
 mod places;
 mod seeds;
 pub mod signals;
+pub mod topics;
 mod watch;
 
 pub use error::StartError;

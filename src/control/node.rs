@@ -23,19 +23,20 @@ use crate::engine::status::{CoreStatus, Phase};
 use crate::engine::submitter::Submitter;
 use crate::exactly_once::Fingerprinter;
 use crate::ids::{CoreId, CpuId, ShardId, StripeId};
-use crate::log::state::{RecentId, TornTail};
+use crate::log::state::TornTail;
 use crate::mesh::{self, Bells, Doorbell, Port};
 use crate::telemetry::{CounterReader, CounterSnapshot, StageHistograms};
 
+use super::broker::Brokers;
 use super::clusters::{self, Clusters};
 use super::embedded::{Embedded, Kept};
 use super::error::StartError;
-use super::executor::{Seed, StorageSeed, spawn};
+use super::executor::{GuestSeed, Seed, StorageSeed, spawn};
 use super::housekeeping;
 use super::layout::Layout;
 use super::placement::Ground;
 use super::places::Places;
-use super::seeds::Starting;
+use super::seeds::{Given, Starting};
 use super::watch::Watch;
 
 /// How long the socket of a process that was killed may still take connections: the kernel closes
@@ -80,6 +81,8 @@ pub struct Node {
     ports: Vec<(Port<Request>, Port<Reply>)>,
     port_outstanding_max: usize,
     addresses: Vec<SocketAddr>,
+    /// On which the broker listens.
+    kafka_addresses: Vec<SocketAddr>,
     unix: Vec<PathBuf>,
     /// Outlives the cores, whose last waits it may have to end.
     watch: Option<Watch>,
@@ -131,12 +134,12 @@ impl<'a> Frame<'a> {
     }
 
     /// What the cores are started with, and control's hold on each, and the ports.
-    fn cores<F: HandlerFactory, M: StorageSeed>(
+    fn cores<F: HandlerFactory, M: StorageSeed, G: GuestSeed<M::Storage>>(
         &self,
         starting: &Starting<'_>,
-        storages: Vec<(M, Vec<RecentId>)>,
+        given: Vec<Given<M, G>>,
         factory: F,
-    ) -> (Vec<Seed<F, M>>, Held) {
+    ) -> (Vec<Seed<F, M, G>>, Held) {
         let capacity = self.config.node.mesh_capacity as usize;
         let mut requests = mesh::build::<Request>(self.endpoints, capacity, &self.bells);
         let mut replies = mesh::build::<Reply>(self.endpoints, capacity, &self.bells);
@@ -145,8 +148,8 @@ impl<'a> Frame<'a> {
         let factory = Arc::new(factory);
         let (mut seeds, mut cores) = (Vec::new(), Vec::new());
         let rings = requests.into_iter().zip(replies);
-        for ((core, rings), storage) in (0..).zip(rings).zip(storages) {
-            let (seed, handle) = starting.core(core, rings, &factory, storage);
+        for ((core, rings), given) in (0..).zip(rings).zip(given) {
+            let (seed, handle) = starting.core(core, rings, &factory, given);
             seeds.push(seed);
             cores.push(handle);
         }
@@ -154,9 +157,9 @@ impl<'a> Frame<'a> {
         (seeds, Held { cores, ports })
     }
 
-    fn launch<F: HandlerFactory, M: StorageSeed>(
+    fn launch<F: HandlerFactory, M: StorageSeed, G: GuestSeed<M::Storage>>(
         self,
-        seeds: Vec<Seed<F, M>>,
+        seeds: Vec<Seed<F, M, G>>,
         held: Held,
         kept: Option<Kept>,
     ) -> Result<Node, StartError> {
@@ -168,6 +171,7 @@ impl<'a> Frame<'a> {
             // Answers to one entrance may all come from one core.
             port_outstanding_max: (capacity / usize::from(self.cores)).max(1),
             addresses: self.config.gateway.tcp.clone(),
+            kafka_addresses: Vec::new(),
             unix: self.config.gateway.unix.clone(),
             watch: Some(self.watch),
             kept,
@@ -254,11 +258,24 @@ impl Node {
                 let layout = Layout::open(config, frame.cores)?;
                 let (hash, bells) = (&frame.fingerprinter, &frame.bells);
                 let mut embedded = Embedded::open(config, layout, hash, bells, frame.cores)?;
-                let storages = (0..frame.cores).map(|core| embedded.seed(core)).collect();
-                let starting = frame.starting(embedded.places(), Remember::Own);
-                let (seeds, held) = frame.cores(&starting, storages, factory);
-                let kept = embedded.keep();
-                frame.launch(seeds, held, Some(kept))
+                let places = embedded.places().clone();
+                let brokers = Brokers::new(config, &places, &frame.bells, frame.cores)?;
+                let kafka = brokers.addresses();
+                check_addresses(&kafka)?;
+                let storages: Vec<_> = (0..frame.cores).map(|core| embedded.seed(core)).collect();
+                let endpoints = brokers.endpoints(&config.broker.advertised);
+                let (kept, administered) = embedded.keep(frame.cores, endpoints, &frame.bells)?;
+                let given = storages.into_iter().zip(brokers.seeds(administered));
+                let given = given.map(|((storage, recent), guest)| Given {
+                    storage,
+                    recent,
+                    guest,
+                });
+                let starting = frame.starting(&places, Remember::Own);
+                let (seeds, held) = frame.cores(&starting, given.collect(), factory);
+                let mut node = frame.launch(seeds, held, Some(kept))?;
+                node.kafka_addresses = kafka;
+                Ok(node)
             }
             StorageKind::Clusters => {
                 let clusters = Clusters::open(config, &frame.plan, &frame.bells)?;
@@ -271,9 +288,9 @@ impl Node {
     }
 
     /// Starts one core's thread and waits until it is ready.
-    fn launch<F: HandlerFactory, M: StorageSeed>(
+    fn launch<F: HandlerFactory, M: StorageSeed, G: GuestSeed<M::Storage>>(
         &mut self,
-        mut seed: Seed<F, M>,
+        mut seed: Seed<F, M, G>,
         plan: &Plan,
     ) -> Result<(), StartError> {
         let core = seed.core;
@@ -304,6 +321,11 @@ impl Node {
     /// The TCP addresses on which the gateway listens.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The TCP addresses on which the Kafka listener accepts, first the plain ones.
+    pub fn kafka_addresses(&self) -> &[SocketAddr] {
+        &self.kafka_addresses
     }
 
     /// Torn tails that the start cut off.

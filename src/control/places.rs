@@ -11,6 +11,7 @@ use crate::ids::{ShardId, TopicId};
 use super::error::StartError;
 
 /// Where everything is.
+#[derive(Clone)]
 pub(super) struct Places {
     pub table: Arc<RouteTable>,
     /// Topics that handlers may send to.

@@ -22,7 +22,7 @@ use crate::log::state::RecentId;
 use crate::mesh::{Bells, EndpointId, Port};
 use crate::telemetry::counters;
 
-use super::executor::{PartsSeed, Seed, StorageSeed};
+use super::executor::{GuestSeed, PartsSeed, Seed, StorageSeed};
 use super::node::CoreHandle;
 use super::places::Places;
 
@@ -44,6 +44,16 @@ const BATCHES_PER_CYCLE: usize = 8;
 /// which polling keeps from running.
 const EXECUTOR_POLL: Duration = Duration::from_micros(20);
 
+/// What one core is given besides what all are.
+pub(super) struct Given<M, G> {
+    /// Of its storage.
+    pub storage: M,
+    /// The ids that recovery found in it.
+    pub recent: Vec<RecentId>,
+    /// Who else uses it.
+    pub guest: G,
+}
+
 /// What all cores of a node are started with.
 pub(super) struct Starting<'a> {
     pub config: &'a Config,
@@ -57,13 +67,18 @@ pub(super) struct Starting<'a> {
 
 impl Starting<'_> {
     /// What one core is started with, and control's hold on it.
-    pub fn core<F: HandlerFactory, M: StorageSeed>(
+    pub fn core<F: HandlerFactory, M: StorageSeed, G: GuestSeed<M::Storage>>(
         &self,
         core: u16,
         (requests, replies): (Port<Request>, Port<Reply>),
         factory: &Arc<F>,
-        (storage, recent): (M, Vec<RecentId>),
-    ) -> (Seed<F, M>, CoreHandle) {
+        given: Given<M, G>,
+    ) -> (Seed<F, M, G>, CoreHandle) {
+        let Given {
+            storage,
+            recent,
+            guest,
+        } = given;
         let config = self.config;
         let status = Arc::new(CoreStatus::default());
         let commands = Arc::new(ArrayQueue::<Command>::new(COMMANDS_MAX));
@@ -91,6 +106,7 @@ impl Starting<'_> {
             factory: Arc::clone(factory),
             parts,
             storage,
+            guest,
             pulses: Arc::clone(&self.pulses),
             gate: self.gate_options(core),
             tcp: Vec::new(),

@@ -14,6 +14,7 @@ use crate::telemetry::{CounterWriter, StageHistograms, StallTracker};
 
 use super::command::Command;
 use super::gateway::Gate;
+use super::guest::Guest;
 use super::handler::HandlerFactory;
 use super::intake::{Admission, Intake};
 use super::message::{Reply, Request};
@@ -49,7 +50,7 @@ pub struct CoreOptions {
 }
 
 /// What a core is given to work with.
-pub struct CoreParts<S> {
+pub struct CoreParts<S, G> {
     /// Rings of transactions.
     pub requests: Port<Request>,
     /// Rings of answers.
@@ -58,6 +59,8 @@ pub struct CoreParts<S> {
     pub table: Arc<RouteTable>,
     /// What holds the partitions that this core owns.
     pub storage: S,
+    /// Who else uses it.
+    pub guest: G,
     /// The duplicate window, with what recovery found; [`crate::storage::Consumer::history`] adds
     /// to it.
     pub window: Window,
@@ -84,11 +87,12 @@ pub enum Flow {
 
 /// One core. [`Core::run_once`] is its duty cycle; whoever calls it owns the loop, which is an
 /// executor's task in a node and a plain `for` in tests.
-pub struct Core<S, F: HandlerFactory> {
+pub struct Core<S, F: HandlerFactory, G> {
     pub(super) options: CoreOptions,
     pub(super) commands: Arc<ArrayQueue<Command>>,
     pub(super) status: Arc<CoreStatus>,
     pub(super) storage: S,
+    pub(super) guest: G,
     pub(super) gate: Rc<Gate>,
     pub(super) intake: Intake,
     pub(super) produce: Produce,
@@ -99,12 +103,12 @@ pub struct Core<S, F: HandlerFactory> {
     pub(super) flow: Flow,
 }
 
-impl<S: Storage, F: HandlerFactory> Core<S, F> {
+impl<S: Storage, F: HandlerFactory, G: Guest<S>> Core<S, F, G> {
     /// Puts a core together. All memory that its cycles need is taken here.
     ///
     /// # Panics
     /// If the duplicate window cannot hold more than what may be in flight.
-    pub fn new(options: CoreOptions, parts: CoreParts<S>, factory: Arc<F>) -> Core<S, F> {
+    pub fn new(options: CoreOptions, parts: CoreParts<S, G>, factory: Arc<F>) -> Core<S, F, G> {
         assert!(
             parts.window.capacity() > options.in_flight_max,
             "the duplicate window must outlast what is in flight"
@@ -139,6 +143,7 @@ impl<S: Storage, F: HandlerFactory> Core<S, F> {
             commands: parts.commands,
             status: parts.status,
             storage: parts.storage,
+            guest: parts.guest,
             outbox: Outbox::new(parts.replies, options.in_flight_max, Rc::clone(&parts.gate)),
             gate: parts.gate,
             counters: parts.counters,
@@ -154,6 +159,11 @@ impl<S: Storage, F: HandlerFactory> Core<S, F> {
     /// Lets transactions in, or leaves them where they are.
     pub fn set_admission(&mut self, admission: Admission) {
         self.intake.admission = admission;
+    }
+
+    /// Who else uses this core's storage.
+    pub fn guest_mut(&mut self) -> &mut G {
+        &mut self.guest
     }
 
     /// The storage of this core.

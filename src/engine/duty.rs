@@ -7,12 +7,13 @@ use crate::telemetry::{Counter, Cycle};
 
 use super::command::{Command, CoreReport};
 use super::core::{Core, Flow};
+use super::guest::Guest;
 use super::handler::HandlerFactory;
 use super::intake::{Admission, Surroundings};
 use super::pending::Seen;
 use super::status::Phase;
 
-impl<S: Storage, F: HandlerFactory> Core<S, F> {
+impl<S: Storage, F: HandlerFactory, G: Guest<S>> Core<S, F, G> {
     /// One pass. Returns the amount of work done; 0 means that nothing was there to do.
     ///
     /// What is durable is answered first, so that submitters go on while the rest runs; what is
@@ -25,6 +26,7 @@ impl<S: Storage, F: HandlerFactory> Core<S, F> {
         work += self.outbox.turn(self.options.endpoints);
         work += self.poll_storage(now);
         work += self.learn(now);
+        work += self.guest.turn(now, &mut self.storage, &self.gate);
         work += self.process.turn(
             now,
             self.options.batches_per_cycle,
@@ -37,6 +39,7 @@ impl<S: Storage, F: HandlerFactory> Core<S, F> {
         self.intake.requests.ring();
         self.outbox.ring();
         self.gate.wake_writers();
+        self.guest.ring();
         self.publish(now, work);
         work
     }
@@ -49,12 +52,13 @@ impl<S: Storage, F: HandlerFactory> Core<S, F> {
     /// Whether reads or writes are under way, or something waits for storage's room: news of it
     /// comes through the executor.
     pub fn awaits_kernel(&self) -> bool {
-        self.storage.awaits_kernel() || self.intake.is_holding() || self.process.is_holding()
+        let held = self.intake.is_holding() || self.process.is_holding();
+        self.storage.awaits_kernel() || held || self.guest.awaits_kernel()
     }
 
     /// Whether something waits for room in a ring to another core, of which nobody gives news.
     pub fn awaits_ring(&self) -> bool {
-        self.intake.awaits_ring() || !self.outbox.is_empty()
+        self.intake.awaits_ring() || !self.outbox.is_empty() || self.guest.awaits_ring()
     }
 
     /// Whether anything that this core could take arrived since the cycle. Looked at once more
@@ -64,6 +68,7 @@ impl<S: Storage, F: HandlerFactory> Core<S, F> {
             || self.outbox.has_mail(self.options.endpoints)
             || !self.commands.is_empty()
             || self.storage.has_news()
+            || self.guest.has_mail()
     }
 
     /// This core's doorbell.
@@ -73,7 +78,11 @@ impl<S: Storage, F: HandlerFactory> Core<S, F> {
 
     /// When the core must run again even if nobody rings.
     pub fn next_wake(&self) -> Option<Nanos> {
-        let wakes = [self.process.next_wake(), self.storage.next_wake()];
+        let wakes = [
+            self.process.next_wake(),
+            self.storage.next_wake(),
+            self.guest.next_wake(),
+        ];
         wakes.into_iter().flatten().min()
     }
 
@@ -90,6 +99,7 @@ impl<S: Storage, F: HandlerFactory> Core<S, F> {
             match command {
                 Command::Drain => {
                     self.intake.admission = Admission::Closed;
+                    self.guest.drain();
                     self.status.set_phase(Phase::Draining);
                 }
                 Command::Stop => self.flow = Flow::Stop,
@@ -180,7 +190,8 @@ impl<S: Storage, F: HandlerFactory> Core<S, F> {
         let unanswered = usize::from(!self.outbox.is_empty());
         let mail = self.has_mail() || self.intake.has_any_mail(&self.gate);
         let busy = usize::from(self.storage.is_busy()) + usize::from(mail);
-        let in_flight = self.produce.pending.len() + held + unanswered + busy;
+        let guests = self.guest.in_flight();
+        let in_flight = self.produce.pending.len() + held + unanswered + busy + guests;
         let backlog = match self.process.halted() {
             // What will not be processed any more is nothing to wait for.
             Some(_) => 0,

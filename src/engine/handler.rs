@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::ids::{PartitionId, ShardId, TopicId};
-use crate::storage::{Outputs, OutputsFull};
+use crate::storage::{Outputs, OutputsRefused};
 use crate::transaction::TransactionRef;
 
 /// Why a transaction was not processed.
@@ -19,12 +19,12 @@ pub enum ProcessError {
     Stop(Cow<'static, str>),
 }
 
-impl From<OutputsFull> for ProcessError {
+impl From<OutputsRefused> for ProcessError {
     /// A transaction whose outputs do not fit one atomic group is rejected. Where they only do
     /// not fit beside those of the transactions before it, the engine ends the batch there and
     /// comes back with it as the first of the next one.
-    fn from(full: OutputsFull) -> ProcessError {
-        ProcessError::Reject(full.to_string().into())
+    fn from(refused: OutputsRefused) -> ProcessError {
+        ProcessError::Reject(refused.to_string().into())
     }
 }
 
@@ -71,7 +71,7 @@ pub trait TransactionHandler: 'static {
     /// The state does not fit the group beside the batch's outputs. The batch is run again with one
     /// transaction; one that is too much by itself is rejected. The node stops where not even a
     /// dead letter leaves enough room.
-    fn commit(&mut self, _out: &mut Outputs) -> Result<(), OutputsFull> {
+    fn commit(&mut self, _out: &mut Outputs) -> Result<(), OutputsRefused> {
         Ok(())
     }
 }

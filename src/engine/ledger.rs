@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::ids::ShardId;
-use crate::storage::{Outputs, OutputsFull};
+use crate::storage::{Outputs, OutputsRefused};
 use crate::transaction::TransactionRef;
 
 use super::handler::{BatchContext, HandlerContext, ProcessError, TransactionHandler};
@@ -94,7 +94,7 @@ impl TransactionHandler for Ledger {
         Ok(())
     }
 
-    fn commit(&mut self, out: &mut Outputs) -> Result<(), OutputsFull> {
+    fn commit(&mut self, out: &mut Outputs) -> Result<(), OutputsRefused> {
         self.totals.insert(self.shard, self.current);
         let mut key = [0; KEY_PREFIX.len() + 2];
         key[..KEY_PREFIX.len()].copy_from_slice(KEY_PREFIX);

@@ -1,9 +1,11 @@
 //! Exactly once: what makes two submissions the same one.
 //!
-//! Owns: the [`Fingerprint`] of a transaction id and the duplicate [`Window`]. Never does: I/O,
-//! read a clock. Runs on: a core; each core has a window of its own, for the partitions it owns.
+//! Owns: the [`Fingerprint`] of a transaction id, the duplicate [`Window`] and what a partition
+//! knows of Kafka's [`producers`]. Never does: I/O, read a clock. Runs on: a core; each core has a
+//! window of its own, for the partitions it owns.
 
 mod fingerprint;
+pub mod producers;
 mod table;
 mod window;
 

@@ -1,16 +1,17 @@
 //! Which topics a data directory holds, and where each partition lies.
 //!
 //! Owns: topic names and their rules, the ids of topics and partitions, the stripe of each
-//! partition. Never does: I/O (its file is written by [`crate::log::directory`]). Runs on: any
-//! thread; shared read-only.
+//! partition, what clients have set about topics. Never does: I/O (its file is written by
+//! [`crate::log::directory`]); knowing what a setting means. Runs on: any thread; shared read-only.
+
+mod text;
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::ids::{PartitionId, PartitionIndex, StripeId, TopicId};
-use crate::limits::PARTITIONS_MAX;
-use crate::log::format::FORMAT_VERSION;
+use crate::limits::{PARTITION_IDS_MAX, PARTITIONS_MAX};
 
 /// Bytes of a topic's name: 1 to this, as in Kafka.
 pub const TOPIC_NAME_BYTES_MAX: usize = 249;
@@ -38,6 +39,18 @@ pub enum CatalogError {
         existing: u32,
         /// How many were asked for.
         requested: u32,
+    },
+    /// The topic exists.
+    #[error("topic '{name}' already exists")]
+    Exists {
+        /// The topic.
+        name: String,
+    },
+    /// There is no such topic.
+    #[error("there is no topic {id}")]
+    Missing {
+        /// The id.
+        id: TopicId,
     },
     /// A topic needs a partition, and the directory holds so many at the most.
     #[error(
@@ -72,8 +85,28 @@ pub struct Topic {
     pub id: TopicId,
     /// Its name.
     pub name: String,
+    /// Its id as Kafka's: random, another one for each topic, also for one of a former name. Nil in
+    /// a directory of an earlier program that was opened for reading only.
+    pub uuid: Uuid,
+    /// What was set for it, in Kafka's names. What is not in here has its default.
+    pub configs: BTreeMap<String, String>,
     /// Its partitions, by [`PartitionIndex`].
     pub partitions: Vec<PartitionId>,
+}
+
+/// A topic that is to be made.
+#[derive(Clone, Debug)]
+pub struct NewTopic<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// How many partitions it has.
+    pub partitions: u32,
+    /// The stripe of its first partition; the others follow, each in the next stripe.
+    pub first: StripeId,
+    /// Its id as Kafka's; not nil, and no other topic's.
+    pub uuid: Uuid,
+    /// What is set for it.
+    pub configs: BTreeMap<String, String>,
 }
 
 /// Where a partition belongs.
@@ -90,34 +123,13 @@ pub struct PartitionMeta {
 /// All topics and partitions of a data directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalog {
+    /// Ascending by id.
     topics: Vec<Topic>,
-    partitions: Vec<PartitionMeta>,
+    next_topic: u32,
+    /// By [`PartitionId`]; none for those of deleted topics.
+    partitions: Vec<Option<PartitionMeta>>,
     by_name: BTreeMap<String, TopicId>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CatalogText {
-    format_version: u16,
-    topics: Vec<TopicText>,
-    partitions: Vec<PartitionText>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TopicText {
-    id: u32,
-    name: String,
-    partitions: Vec<u32>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PartitionText {
-    id: u32,
-    topic: u32,
-    index: u32,
-    stripe: u16,
+    settings: BTreeMap<String, String>,
 }
 
 /// Checks a topic's name by Kafka's rules.
@@ -146,13 +158,17 @@ impl Catalog {
 
     /// The topic with this name.
     pub fn topic(&self, name: &str) -> Option<&Topic> {
-        let id = self.by_name.get(name)?;
-        self.topics.get(id.index())
+        self.topic_by_id(*self.by_name.get(name)?)
     }
 
-    /// The topic with this id.
+    /// The topic with this id; none of a deleted one.
     pub fn topic_by_id(&self, id: TopicId) -> Option<&Topic> {
-        self.topics.get(id.index())
+        self.place(id).map(|place| &self.topics[place])
+    }
+
+    /// The id that the next new topic gets.
+    pub fn next_topic(&self) -> TopicId {
+        TopicId(self.next_topic)
     }
 
     /// The partitions of a topic, by [`PartitionIndex`]; none of an unknown topic.
@@ -161,26 +177,42 @@ impl Catalog {
             .map_or(&[], |topic| topic.partitions.as_slice())
     }
 
-    /// All partitions, by id.
-    pub fn partitions(&self) -> &[PartitionMeta] {
-        &self.partitions
+    /// All partitions, by id; those of deleted topics are left out.
+    pub fn partitions(&self) -> impl Iterator<Item = (PartitionId, &PartitionMeta)> + '_ {
+        let ids = (0..).map(PartitionId).zip(&self.partitions);
+        ids.filter_map(|(id, meta)| Some((id, meta.as_ref()?)))
     }
 
-    /// Where a partition belongs.
+    /// The id that the next new partition gets: every partition that ever was has a lower one.
+    pub fn next_partition(&self) -> PartitionId {
+        PartitionId(count(self.partitions.len()))
+    }
+
+    /// Where a partition belongs; none of a deleted topic.
     #[inline]
     pub fn partition(&self, id: PartitionId) -> Option<&PartitionMeta> {
-        self.partitions.get(id.index())
+        self.partitions.get(id.index())?.as_ref()
+    }
+
+    /// Whether this was a partition of a topic that is deleted by now.
+    pub fn was_deleted(&self, id: PartitionId) -> bool {
+        matches!(self.partitions.get(id.index()), Some(None))
     }
 
     /// The partitions that lie in a stripe, ascending.
     pub fn partitions_in(&self, stripe: StripeId) -> impl Iterator<Item = PartitionId> + '_ {
-        let ids = (0..).map(PartitionId).zip(&self.partitions);
-        ids.filter(move |(_, meta)| meta.stripe == stripe)
+        self.partitions()
+            .filter(move |(_, meta)| meta.stripe == stripe)
             .map(|(id, _)| id)
     }
 
-    /// Adds a topic; its partition i lies in stripe i modulo `stripes`. With the same number of
-    /// partitions as before, nothing changes.
+    /// What was set for the whole node, in Kafka's names.
+    pub fn settings(&self) -> &BTreeMap<String, String> {
+        &self.settings
+    }
+
+    /// Makes sure of a topic of the engine; its partition i lies in stripe i modulo `stripes`. With
+    /// the same number of partitions as before, nothing changes; `uuid` is for a new one.
     ///
     /// # Errors
     /// A bad name, no room, or another number of partitions; nothing was added.
@@ -189,6 +221,7 @@ impl Catalog {
         name: &str,
         partitions: u32,
         stripes: u16,
+        uuid: Uuid,
     ) -> Result<TopicId, CatalogError> {
         if let Some(topic) = self.topic(name) {
             let existing = count(topic.partitions.len());
@@ -201,232 +234,152 @@ impl Catalog {
             }
             return Ok(topic.id);
         }
+        let new = NewTopic {
+            name,
+            partitions,
+            first: StripeId(0),
+            uuid,
+            configs: BTreeMap::new(),
+        };
+        self.create_topic(new, stripes)
+    }
+
+    /// Adds a topic.
+    ///
+    /// # Errors
+    /// A bad name, one that is taken, or no room; nothing was added.
+    pub fn create_topic(
+        &mut self,
+        new: NewTopic<'_>,
+        stripes: u16,
+    ) -> Result<TopicId, CatalogError> {
+        let name = new.name;
         check_topic_name(name)?;
-        let left = count(PARTITIONS_MAX - self.partitions.len());
-        if partitions == 0 || partitions > left {
-            return Err(CatalogError::Room {
-                name: name.to_owned(),
-                requested: partitions,
-                left,
-            });
+        if self.by_name.contains_key(name) {
+            let name = name.to_owned();
+            return Err(CatalogError::Exists { name });
         }
-        let id = TopicId(count(self.topics.len()));
-        let first = count(self.partitions.len());
-        for index in 0..partitions {
-            let stripe = index % u32::from(stripes);
-            self.partitions.push(PartitionMeta {
-                topic: id,
-                index: PartitionIndex(index),
-                stripe: StripeId(stripe.try_into().expect("below stripes, a u16")),
-            });
-        }
+        self.check_room(name, new.partitions)?;
+        let id = TopicId(self.next_topic);
+        self.next_topic += 1;
         self.by_name.insert(name.to_owned(), id);
         self.topics.push(Topic {
             id,
             name: name.to_owned(),
-            partitions: (first..first + partitions).map(PartitionId).collect(),
+            uuid: new.uuid,
+            configs: new.configs,
+            partitions: Vec::new(),
         });
+        self.append_partitions(id, new.partitions, new.first.0, stripes);
         Ok(id)
     }
 
-    /// The catalog's file.
-    pub fn to_json(&self) -> String {
-        let topics = self.topics.iter().map(|topic| TopicText {
-            id: topic.id.0,
-            name: topic.name.clone(),
-            partitions: topic.partitions.iter().map(|id| id.0).collect(),
-        });
-        let partitions = (0..).zip(&self.partitions).map(|(id, meta)| PartitionText {
-            id,
-            topic: meta.topic.0,
-            index: meta.index.0,
-            stripe: meta.stripe.0,
-        });
-        let text = CatalogText {
-            format_version: FORMAT_VERSION,
-            topics: topics.collect(),
-            partitions: partitions.collect(),
-        };
-        serde_json::to_string_pretty(&text).expect("numbers and strings always serialize") + "\n"
-    }
-
-    /// Reads and checks the catalog's file.
+    /// Gives a topic more partitions: `more` new ones behind those that it has, each in the stripe
+    /// after that of the one before.
     ///
     /// # Errors
-    /// No JSON, unknown fields, another version, or ids, names and places that contradict each
-    /// other.
-    pub fn from_json(text: &str, stripes: u16) -> Result<Catalog, CatalogError> {
-        let text: CatalogText =
-            serde_json::from_str(text).map_err(|error| CatalogError::Text(error.to_string()))?;
-        if text.format_version != FORMAT_VERSION {
-            return Err(CatalogError::Text(format!(
-                "format version {}; this program reads {FORMAT_VERSION}",
-                text.format_version
-            )));
+    /// No such topic, or no room; nothing was added.
+    pub fn create_partitions(
+        &mut self,
+        id: TopicId,
+        more: u32,
+        stripes: u16,
+    ) -> Result<(), CatalogError> {
+        let topic = self.topic_by_id(id).ok_or(CatalogError::Missing { id })?;
+        self.check_room(&topic.name, more)?;
+        let last = topic
+            .partitions
+            .last()
+            .and_then(|last| self.partition(*last));
+        let next = last.map_or(0, |last| (last.stripe.0 + 1) % stripes);
+        self.append_partitions(id, more, next, stripes);
+        Ok(())
+    }
+
+    /// Takes a topic out. Its ids are never used again; its name is free. Returns its partitions.
+    ///
+    /// # Errors
+    /// No such topic.
+    pub fn delete_topic(&mut self, id: TopicId) -> Result<Vec<PartitionId>, CatalogError> {
+        let place = self.place(id).ok_or(CatalogError::Missing { id })?;
+        let topic = self.topics.remove(place);
+        self.by_name.remove(&topic.name);
+        for partition in &topic.partitions {
+            self.partitions[partition.index()] = None;
         }
-        let partitions = read_partitions(&text.partitions, stripes)?;
-        let mut by_name = BTreeMap::new();
-        let mut topics = Vec::with_capacity(text.topics.len());
-        for (id, topic) in (0..).map(TopicId).zip(text.topics) {
-            check_topic(id, &topic, &partitions)?;
-            if by_name.insert(topic.name.clone(), id).is_some() {
-                return Err(bad(format!("topics[{id}].name"), "is there twice"));
-            }
-            topics.push(Topic {
-                id,
-                name: topic.name,
-                partitions: topic.partitions.into_iter().map(PartitionId).collect(),
+        Ok(topic.partitions)
+    }
+
+    /// Replaces all that was set for a topic.
+    ///
+    /// # Errors
+    /// No such topic.
+    pub fn set_configs(
+        &mut self,
+        id: TopicId,
+        configs: BTreeMap<String, String>,
+    ) -> Result<(), CatalogError> {
+        let place = self.place(id).ok_or(CatalogError::Missing { id })?;
+        self.topics[place].configs = configs;
+        Ok(())
+    }
+
+    /// Replaces all that was set for the node.
+    pub fn set_settings(&mut self, settings: BTreeMap<String, String>) {
+        self.settings = settings;
+    }
+
+    /// Gives an id to each topic that has none: those of a directory of an earlier program. Says
+    /// whether there were any.
+    pub(super) fn name_all<E>(
+        &mut self,
+        mut uuid: impl FnMut() -> Result<Uuid, E>,
+    ) -> Result<(), E> {
+        for topic in self.topics.iter_mut().filter(|it| it.uuid.is_nil()) {
+            topic.uuid = uuid()?;
+        }
+        Ok(())
+    }
+
+    fn place(&self, id: TopicId) -> Option<usize> {
+        self.topics.binary_search_by_key(&id, |topic| topic.id).ok()
+    }
+
+    fn check_room(&self, name: &str, requested: u32) -> Result<(), CatalogError> {
+        let live: usize = self.topics.iter().map(|it| it.partitions.len()).sum();
+        let ever = PARTITION_IDS_MAX.saturating_sub(self.partitions.len());
+        let left = count(PARTITIONS_MAX.saturating_sub(live).min(ever));
+        if requested == 0 || requested > left {
+            return Err(CatalogError::Room {
+                name: name.to_owned(),
+                requested,
+                left,
             });
         }
-        let listed: usize = topics.iter().map(|topic| topic.partitions.len()).sum();
-        if listed != partitions.len() {
-            return Err(bad("partitions".into(), "some belong to no topic"));
+        Ok(())
+    }
+
+    fn append_partitions(&mut self, id: TopicId, more: u32, first: u16, stripes: u16) {
+        let place = self.place(id).expect("the caller has it");
+        let topic = &mut self.topics[place];
+        let from = count(topic.partitions.len());
+        for index in from..from + more {
+            let stripe = (u32::from(first) + index - from) % u32::from(stripes);
+            topic
+                .partitions
+                .push(PartitionId(count(self.partitions.len())));
+            self.partitions.push(Some(PartitionMeta {
+                topic: id,
+                index: PartitionIndex(index),
+                stripe: StripeId(stripe.try_into().expect("below stripes, a u16")),
+            }));
         }
-        Ok(Catalog {
-            topics,
-            partitions,
-            by_name,
-        })
     }
 }
 
 fn count(len: usize) -> u32 {
-    u32::try_from(len).expect("bounded by PARTITIONS_MAX: a topic has at least one partition")
-}
-
-fn bad(field: String, reason: impl Into<String>) -> CatalogError {
-    CatalogError::Field {
-        field,
-        reason: reason.into(),
-    }
-}
-
-fn read_partitions(
-    texts: &[PartitionText],
-    stripes: u16,
-) -> Result<Vec<PartitionMeta>, CatalogError> {
-    if texts.len() > PARTITIONS_MAX {
-        let reason = format!("{} of at most {PARTITIONS_MAX}", texts.len());
-        return Err(bad("partitions".into(), reason));
-    }
-    let mut partitions = Vec::with_capacity(texts.len());
-    for (id, text) in (0..).zip(texts) {
-        if text.id != id {
-            return Err(bad(
-                format!("partitions[{id}].id"),
-                format!("is {}", text.id),
-            ));
-        }
-        if text.stripe >= stripes {
-            let reason = format!("is {}; allowed: 0 to {}", text.stripe, stripes - 1);
-            return Err(bad(format!("partitions[{id}].stripe"), reason));
-        }
-        partitions.push(PartitionMeta {
-            topic: TopicId(text.topic),
-            index: PartitionIndex(text.index),
-            stripe: StripeId(text.stripe),
-        });
-    }
-    Ok(partitions)
-}
-
-fn check_topic(
-    id: TopicId,
-    topic: &TopicText,
-    partitions: &[PartitionMeta],
-) -> Result<(), CatalogError> {
-    if topic.id != id.0 {
-        return Err(bad(format!("topics[{id}].id"), format!("is {}", topic.id)));
-    }
-    check_topic_name(&topic.name)?;
-    for (index, partition) in (0..).map(PartitionIndex).zip(&topic.partitions) {
-        let meta = partitions.get(*partition as usize);
-        if meta.map(|meta| (meta.topic, meta.index)) != Some((id, index)) {
-            return Err(bad(
-                format!("topics[{id}].partitions[{index}]"),
-                format!("partition {partition} does not say so too"),
-            ));
-        }
-    }
-    Ok(())
+    u32::try_from(len).expect("bounded by PARTITION_IDS_MAX: a topic has at least one partition")
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sample() -> Catalog {
-        let mut catalog = Catalog::default();
-        catalog.ensure_topic("transactions-tokyo", 3, 2).unwrap();
-        catalog
-            .ensure_topic("transactions-tokyo.dlq", 1, 2)
-            .unwrap();
-        catalog
-    }
-
-    #[test]
-    fn a_catalog_comes_back_as_written_and_spreads_partitions_over_stripes() {
-        let catalog = sample();
-        assert_eq!(
-            Catalog::from_json(&catalog.to_json(), 2),
-            Ok(catalog.clone())
-        );
-        let in_0: Vec<_> = catalog.partitions_in(StripeId(0)).collect();
-        assert_eq!(in_0, [PartitionId(0), PartitionId(2), PartitionId(3)]);
-        let dlq = catalog.topic("transactions-tokyo.dlq").unwrap();
-        assert_eq!(catalog.partitions_of(dlq.id), [PartitionId(3)]);
-        let meta = catalog.partition(PartitionId(1)).unwrap();
-        assert_eq!((meta.index, meta.stripe), (PartitionIndex(1), StripeId(1)));
-    }
-
-    #[test]
-    fn a_topic_keeps_its_id_and_its_number_of_partitions() {
-        let mut catalog = sample();
-        assert_eq!(
-            catalog.ensure_topic("transactions-tokyo", 3, 2),
-            Ok(TopicId(0))
-        );
-        let error = catalog
-            .ensure_topic("transactions-tokyo", 4, 2)
-            .unwrap_err();
-        assert!(
-            error.to_string().contains("has 3 partitions, not 4"),
-            "{error}"
-        );
-        assert!(catalog.ensure_topic("new", 0, 2).is_err());
-        assert!(
-            catalog
-                .ensure_topic("new", PARTITIONS_MAX as u32, 2)
-                .is_err()
-        );
-        assert_eq!(catalog, sample());
-    }
-
-    #[test]
-    fn names_follow_kafkas_rules() {
-        for good in ["a", "A.b_c-9", "...", &"x".repeat(249)] {
-            assert_eq!(check_topic_name(good), Ok(()));
-        }
-        for bad in ["", ".", "..", "a b", "a/b", "ü", &"x".repeat(250)] {
-            assert!(check_topic_name(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_catalog_that_contradicts_itself_names_the_field() {
-        let text = sample().to_json();
-        let changed = |from: &str, to: &str| {
-            assert!(text.contains(from), "{from}");
-            Catalog::from_json(&text.replacen(from, to, 1), 2)
-                .unwrap_err()
-                .to_string()
-        };
-        assert!(changed("\"stripe\": 1", "\"stripe\": 2").contains("partitions[1].stripe"));
-        assert!(changed("\"index\": 2", "\"index\": 1").contains("topics[0].partitions[2]"));
-        assert!(changed(".dlq", "").contains("topics[1].name"));
-        assert!(changed("\"id\": 1", "\"id\": 5").contains("topics[1].id"));
-        assert!(changed("\"format_version\": 1", "\"format_version\": 9").contains("version 9"));
-        assert!(changed("\"topics\"", "\"things\"").contains("things"));
-        assert!(Catalog::from_json("{", 2).is_err());
-    }
-}
+mod tests;

@@ -6,7 +6,7 @@
 //! ```text
 //! lock           held (flock) by the process that has the directory open for writing
 //! meta.json      format version, directory id, stripes, segment size, epoch
-//! catalog.json   topics and partitions
+//! catalog.json   topics and partitions, and what clients have set for them
 //! stripe-NNN/    segments, index files, spares
 //! ```
 
@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::ids::{StripeId, TopicId};
 use crate::limits::{BLOCK_BYTES, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, STRIPES_MAX};
@@ -169,7 +170,12 @@ impl DataDirectory {
             Err(DirectoryError::Missing { .. }) => create(&path, options)?,
             result => result?,
         };
-        let catalog = read_catalog(&path, meta.stripes)?;
+        let mut catalog = read_catalog(&path, meta.stripes)?;
+        if catalog.topics().iter().any(|topic| topic.uuid.is_nil()) {
+            catalog.name_all(new_uuid)?;
+            // Durable before a client hears of them.
+            write_text(&path.join(CATALOG), &catalog.to_json())?;
+        }
         meta.epoch = meta
             .epoch
             .checked_add(1)
@@ -238,19 +244,32 @@ impl DataDirectory {
     /// The directory was opened for reading only.
     pub fn ensure_topic(&mut self, name: &str, partitions: u32) -> Result<TopicId, DirectoryError> {
         assert!(self.lock.is_some(), "documented: opened for writing");
-        let path = self.path.join(CATALOG);
+        let uuid = new_uuid()?;
         let mut catalog = (*self.catalog).clone();
         let topic = catalog
-            .ensure_topic(name, partitions, self.meta.stripes)
+            .ensure_topic(name, partitions, self.meta.stripes, uuid)
             .map_err(|source| DirectoryError::Catalog {
-                path: path.display().to_string(),
+                path: self.path.join(CATALOG).display().to_string(),
                 source,
             })?;
+        self.replace_catalog(catalog)?;
+        Ok(topic)
+    }
+
+    /// Replaces the catalog durably, by one that was made from [`DataDirectory::catalog`].
+    ///
+    /// # Errors
+    /// The file system refuses; the catalog is as before, though a crash may bring up the new one.
+    ///
+    /// # Panics
+    /// The directory was opened for reading only.
+    pub fn replace_catalog(&mut self, catalog: Catalog) -> Result<(), DirectoryError> {
+        assert!(self.lock.is_some(), "documented: opened for writing");
         if catalog != *self.catalog {
-            write_text(&path, &catalog.to_json())?;
+            write_text(&self.path.join(CATALOG), &catalog.to_json())?;
             self.catalog = Arc::new(catalog);
         }
-        Ok(topic)
+        Ok(())
     }
 }
 
@@ -355,6 +374,22 @@ fn create(path: &Path, options: &Options) -> Result<Meta, DirectoryError> {
     // The directory's own name, too.
     crate::log::files::sync_parent(path).map_err(io_error(path))?;
     Ok(meta)
+}
+
+/// A random id for a topic. None of those that Kafka does not give either: nil, and what a command
+/// line would take for an option, since its text would begin with `-`.
+///
+/// # Errors
+/// The system has no random numbers.
+pub fn new_uuid() -> Result<Uuid, DirectoryError> {
+    const DASH: u8 = 62;
+    loop {
+        let bytes = random_id()?.to_le_bytes();
+        // Kafka's text is base64: the first six bits are the first letter.
+        if bytes[0] >> 2 != DASH {
+            return Ok(uuid::Builder::from_random_bytes(bytes).into_uuid());
+        }
+    }
 }
 
 fn random_id() -> Result<u128, DirectoryError> {

@@ -11,14 +11,21 @@
 //! body: index of each partition (id u32, batches u32, then for each batch: base offset i64,
 //!       largest timestamp i64, records u32, position u32, bytes u32),
 //!       state of each partition (id u32, log start i64, next offset i64, position i64),
-//!       state pairs (key length u32, value length u32, key, value)
+//!       state pairs (key length u32, value length u32, key, value),
+//!       in version 2 what is known of Kafka's producers (see `producers.rs`)
 //! last 4 bytes: CRC-32C of all before it
 //! ```
-//! All numbers are little endian.
+//! All numbers are little endian. Version 2 is written only where there is something to say of
+//! producers, so that a directory without any stays one of version 1 throughout.
+
+mod producers;
 
 use crate::ids::{FrameSeq, Offset, PartitionId, SegmentSeq, StripeId, UnixMillis};
 use crate::log::format::{FORMAT_VERSION, FormatError};
 use crate::log::state::{IndexEntry, PartitionOffsets, SegmentIndex, StripeState};
+
+/// Version of an index file with a section on producers.
+const VERSION_WITH_PRODUCERS: u16 = 2;
 
 const MAGIC: [u8; 8] = *b"CLINDEX\0";
 const HEADER_BYTES: usize = 80;
@@ -51,7 +58,12 @@ impl IndexFile {
         let batches: usize = self.index.partitions.values().map(Vec::len).sum();
         let mut out = Vec::with_capacity(HEADER_BYTES + batches * BATCH_BYTES + 64);
         out.extend_from_slice(&MAGIC);
-        out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+        let version = if self.state.producers.is_empty() {
+            FORMAT_VERSION
+        } else {
+            VERSION_WITH_PRODUCERS
+        };
+        out.extend_from_slice(&version.to_le_bytes());
         out.extend_from_slice(&self.stripe.0.to_le_bytes());
         out.extend_from_slice(&self.epoch.to_le_bytes());
         out.extend_from_slice(&self.segment.0.to_le_bytes());
@@ -87,6 +99,9 @@ impl IndexFile {
             out.extend_from_slice(key);
             out.extend_from_slice(value);
         }
+        if version == VERSION_WITH_PRODUCERS {
+            producers::encode(&self.state.producers, &mut out);
+        }
         let checksum = crc32c::crc32c(&out);
         out.extend_from_slice(&checksum.to_le_bytes());
         out
@@ -97,7 +112,7 @@ impl IndexFile {
     /// # Errors
     /// Cut short, another magic or version, a wrong checksum, or counts that do not fit.
     pub fn decode(bytes: &[u8]) -> Result<IndexFile, FormatError> {
-        let body_end = check_frame(bytes)?;
+        let (version, body_end) = check_frame(bytes)?;
         let mut fields = Fields(&bytes[10..body_end]);
         let stripe = StripeId(fields.u16()?);
         let epoch = fields.u32()?;
@@ -132,6 +147,9 @@ impl IndexFile {
             let value = fields.take(value_bytes as usize)?.to_vec();
             state.values.insert(key, value);
         }
+        if version == VERSION_WITH_PRODUCERS {
+            state.producers = producers::decode(&mut fields)?;
+        }
         if !fields.0.is_empty() {
             return Err(FormatError::Field {
                 field: "bytes after the state",
@@ -155,8 +173,8 @@ fn put_count(out: &mut Vec<u8>, count: usize) {
     out.extend_from_slice(&count.to_le_bytes());
 }
 
-/// Magic, checksum and version; returns where the body ends.
-fn check_frame(bytes: &[u8]) -> Result<usize, FormatError> {
+/// Magic, checksum and version; returns the version and where the body ends.
+fn check_frame(bytes: &[u8]) -> Result<(u16, usize), FormatError> {
     let need = HEADER_BYTES + CHECKSUM_BYTES;
     let have = bytes.len();
     if have < need {
@@ -171,13 +189,13 @@ fn check_frame(bytes: &[u8]) -> Result<usize, FormatError> {
         return Err(FormatError::Checksum("the index file"));
     }
     let version = Fields(&bytes[8..]).u16()?;
-    if version != FORMAT_VERSION {
+    if ![FORMAT_VERSION, VERSION_WITH_PRODUCERS].contains(&version) {
         return Err(FormatError::Version {
             what: "the index file",
             found: version,
         });
     }
-    Ok(body_end)
+    Ok((version, body_end))
 }
 
 /// Reads fields in order; every length is checked before it is used.
@@ -207,6 +225,14 @@ impl<'a> Fields<'a> {
 
     fn u32(&mut self) -> Result<u32, FormatError> {
         self.array().map(u32::from_le_bytes)
+    }
+
+    fn i16(&mut self) -> Result<i16, FormatError> {
+        self.array().map(i16::from_le_bytes)
+    }
+
+    fn i32(&mut self) -> Result<i32, FormatError> {
+        self.array().map(i32::from_le_bytes)
     }
 
     fn u64(&mut self) -> Result<u64, FormatError> {
@@ -281,8 +307,19 @@ mod tests {
             state: StripeState {
                 partitions: [(PartitionId(4), offsets), (PartitionId(9), offsets)].into(),
                 values: [(b"sum".to_vec(), b"42".to_vec()), (vec![], vec![1])].into(),
+                producers: [(PartitionId(9), producers::sample())].into(),
             },
         }
+    }
+
+    #[test]
+    fn without_producers_an_index_is_of_version_1() {
+        let mut file = sample();
+        file.state.producers.clear();
+        let bytes = file.encode();
+        assert_eq!(bytes[8..10], FORMAT_VERSION.to_le_bytes());
+        assert_eq!(IndexFile::decode(&bytes), Ok(file));
+        assert_eq!(sample().encode()[8..10], [2, 0]);
     }
 
     #[test]

@@ -2,9 +2,11 @@
 //!
 //! Owns: what an entry changes. Never does: I/O. Runs on: housekeeping threads.
 
-use crate::ids::{FrameSeq, Offset, PartitionId};
-use crate::log::scan::{Frame, Payload};
-use crate::log::state::{IndexEntry, PartitionOffsets, SegmentIndex, StripeState};
+use crate::exactly_once::producers::{Marker, Verdict};
+use crate::ids::{FrameSeq, Offset, PartitionId, UnixMillis};
+use crate::log::scan::{Entry, Frame, Payload};
+use crate::log::state::{IndexEntry, PartitionOffsets, SegmentIndex, StripeState, producer_batch};
+use crate::wire::{BatchView, ControlKind, control_kind};
 
 /// Whether all that came before the first frame is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,39 +64,13 @@ impl Rebuild {
         }
         self.index.frame_last = header.seq;
         self.index.end_position = header.position + frame.bytes();
+        let written_at = UnixMillis(header.sealed_at_us / 1000);
         for entry in frame.entries() {
             let partition = entry.header.partition;
             match entry.payload {
                 Payload::Batch(batch) => {
-                    let found = batch.base_offset();
-                    let offsets = self.state.partitions.entry(partition);
-                    let offsets = offsets.or_insert_with(|| match self.history {
-                        History::Complete => PartitionOffsets::default(),
-                        History::Partial => PartitionOffsets {
-                            log_start: found,
-                            next: found,
-                            position: Offset::ZERO,
-                        },
-                    });
-                    if found != offsets.next {
-                        return Err(Contradiction {
-                            partition,
-                            found,
-                            expected: offsets.next,
-                            position: entry.position,
-                        });
-                    }
-                    offsets.next = batch.next_offset();
-                    let timestamp_max = batch.max_timestamp();
-                    self.index.timestamp_max = self.index.timestamp_max.max(timestamp_max);
-                    let batches = self.index.partitions.entry(partition).or_default();
-                    batches.push(IndexEntry {
-                        base_offset: found,
-                        records: batch.last_offset_delta() + 1,
-                        position: entry.position,
-                        bytes: entry.header.payload_bytes,
-                        timestamp_max,
-                    });
+                    self.apply_batch(&entry, &batch)?;
+                    self.apply_producer(partition, &batch, written_at);
                 }
                 Payload::Position(position) => self.set_position(partition, position),
                 Payload::State { key, value: [] } => {
@@ -107,6 +83,71 @@ impl Rebuild {
             }
         }
         Ok(())
+    }
+
+    fn apply_batch(
+        &mut self,
+        entry: &Entry<'_>,
+        batch: &BatchView<'_>,
+    ) -> Result<(), Contradiction> {
+        let partition = entry.header.partition;
+        let found = batch.base_offset();
+        let offsets = self.state.partitions.entry(partition);
+        let offsets = offsets.or_insert_with(|| match self.history {
+            History::Complete => PartitionOffsets::default(),
+            History::Partial => PartitionOffsets {
+                log_start: found,
+                next: found,
+                position: Offset::ZERO,
+            },
+        });
+        if found != offsets.next {
+            return Err(Contradiction {
+                partition,
+                found,
+                expected: offsets.next,
+                position: entry.position,
+            });
+        }
+        offsets.next = batch.next_offset();
+        let timestamp_max = batch.max_timestamp();
+        self.index.timestamp_max = self.index.timestamp_max.max(timestamp_max);
+        let batches = self.index.partitions.entry(partition).or_default();
+        batches.push(IndexEntry {
+            base_offset: found,
+            records: batch.last_offset_delta() + 1,
+            position: entry.position,
+            bytes: entry.header.payload_bytes,
+            timestamp_max,
+        });
+        Ok(())
+    }
+
+    /// What a batch says of the producer that wrote it, or whose transaction it ends.
+    fn apply_producer(
+        &mut self,
+        partition: PartitionId,
+        batch: &BatchView<'_>,
+        written_at: UnixMillis,
+    ) {
+        let at = batch.base_offset();
+        if let Some(author) = producer_batch(batch) {
+            let producers = self.state.producers.entry(partition).or_default();
+            producers.append(&author, at, written_at);
+        } else if let Some(kind) = control_kind(batch) {
+            let marker = Marker {
+                producer_id: batch.producer_id(),
+                epoch: batch.producer_epoch(),
+                verdict: match kind {
+                    ControlKind::Commit => Verdict::Commit,
+                    ControlKind::Abort => Verdict::Abort,
+                },
+                timestamp: batch.max_timestamp(),
+            };
+            let producers = self.state.producers.entry(partition).or_default();
+            // Nobody reads yet: all of it is visible.
+            producers.end(&marker, at, Offset(i64::MAX), written_at);
+        }
     }
 
     fn set_position(&mut self, partition: PartitionId, position: Offset) {

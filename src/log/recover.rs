@@ -15,7 +15,7 @@ use crate::ids::{FrameSeq, Offset, PartitionId, SegmentSeq, StripeId};
 use crate::log::files::{Files, StripeFiles, index_path, segment_path, stripe_folder};
 use crate::log::index::IndexFile;
 use crate::log::rebuild::Rebuild;
-use crate::log::state::{Recovered, RecoveredSegment, StripeState, TornTail};
+use crate::log::state::{Recovered, RecoveredSegment, StripeState, TornTail, log_start_key};
 use crate::log::walk::{Ending, Step, Walk, WalkError};
 use crate::log::window;
 
@@ -317,13 +317,23 @@ fn torn_tail(stripe: StripeId, ending: Ending) -> Result<Option<TornTail>, Recov
 }
 
 /// Retention has left what lies in the segments: a partition starts with its first batch there,
-/// and one without batches is empty.
+/// and one without batches is empty. It starts later where its own bounds, as of the last sealed
+/// segment, or a request to delete records say so.
 fn set_log_starts(state: &mut StripeState, segments: &[RecoveredSegment]) {
     for (partition, offsets) in &mut state.partitions {
         let first = segments
             .iter()
             .find_map(|segment| segment.index.partitions.get(partition)?.first());
-        offsets.log_start = first.map_or(offsets.next, |batch| batch.base_offset);
+        let first = first.map_or(offsets.next, |batch| batch.base_offset);
+        let asked = state.values.get(&log_start_key(*partition)[..]);
+        let asked = asked.and_then(|value| value.as_slice().try_into().ok());
+        let asked = asked.map_or(Offset::ZERO, |value| Offset(i64::from_le_bytes(value)));
+        let start = first.max(offsets.log_start).max(asked);
+        // A pair cannot be newer than the batches before it; damage is not taken at its word.
+        offsets.log_start = start.min(offsets.next);
+        if let Some(producers) = state.producers.get_mut(partition) {
+            producers.forget_before(offsets.log_start);
+        }
     }
 }
 

@@ -5,7 +5,10 @@
 use std::collections::BTreeMap;
 
 use crate::exactly_once::Fingerprint;
+use crate::exactly_once::producers::{Membership, ProducerBatch, Producers};
 use crate::ids::{FrameSeq, Offset, PartitionId, SegmentSeq, StripeId, UnixMillis};
+use crate::storage::RESERVED_KEY;
+use crate::wire::BatchView;
 
 /// Offsets of one partition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,8 +26,20 @@ pub struct PartitionOffsets {
 pub struct StripeState {
     /// Only partitions that were ever written to.
     pub partitions: BTreeMap<PartitionId, PartitionOffsets>,
-    /// State pairs of handlers.
+    /// State pairs of handlers, and those with reserved keys, which are the broker's.
     pub values: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Only partitions that Kafka's idempotent producers wrote to.
+    pub producers: BTreeMap<PartitionId, Producers>,
+}
+
+/// Bytes of the key under which a partition's log start is kept once records were deleted on
+/// request.
+pub const LOG_START_KEY_BYTES: usize = 6;
+
+/// That key. The value is the offset, i64, little endian.
+pub fn log_start_key(partition: PartitionId) -> [u8; LOG_START_KEY_BYTES] {
+    let [a, b, c, d] = partition.0.to_be_bytes();
+    [RESERVED_KEY, b's', a, b, c, d]
 }
 
 /// Where one batch lies in its segment.
@@ -124,4 +139,21 @@ pub struct Recovered {
     pub recent: Vec<RecentId>,
     /// What was cut, if anything.
     pub torn: Option<TornTail>,
+}
+
+/// What the producer rules go by; none where no idempotent producer wrote the batch.
+pub(super) fn producer_batch(batch: &BatchView<'_>) -> Option<ProducerBatch> {
+    let counts = batch.producer_id() >= 0 && !batch.is_control();
+    counts.then(|| ProducerBatch {
+        producer_id: batch.producer_id(),
+        epoch: batch.producer_epoch(),
+        first_sequence: batch.base_sequence(),
+        records: batch.last_offset_delta() + 1,
+        membership: if batch.is_transactional() {
+            Membership::Transactional
+        } else {
+            Membership::Plain
+        },
+        timestamp_max: batch.max_timestamp(),
+    })
 }

@@ -4,6 +4,9 @@
 //! Owns: which partition lives where on this core, and the queue of ready partitions. Never does:
 //! waiting. Runs on: the core.
 
+mod broker;
+mod words;
+
 use std::collections::VecDeque;
 
 use super::catalog::Catalog;
@@ -16,6 +19,11 @@ use crate::ids::{Acks, Nanos, Offset, PartitionId, StripeId, TopicId, UnixMillis
 use crate::storage::{
     Commit, CommitRefusal, Consumer, LaneNews, Offer, Outputs, Producer, ReadError, ReadOutcome,
     Record, Refusal, Storage, StorageCounts, StorageError, StorageEvent, Visit,
+};
+
+pub use words::{
+    AppendError, AtLeastOne, BatchesRead, DeleteError, Ends, Fate, Mark, Placed, ReadBatchesError,
+    ReadBounds, ReadEnd, Submission, TimeLookup,
 };
 
 /// What a stripe is made of at start.
@@ -88,6 +96,7 @@ impl<D: Disk> LogStorage<D> {
             // A partition is in it at most once, so that it never grows.
             ready: VecDeque::with_capacity(partitions),
             backlog: 0,
+            woken: Vec::new(),
         };
         let stripes = (0u16..)
             .zip(starts)
@@ -214,8 +223,9 @@ impl<D: Disk> Producer for LogStorage<D> {
             work += stripe.talk_to_keeper(&mut self.core, on);
             work += stripe.start_write(now, &mut self.core);
             work += stripe.witness_when_idle(now, &mut self.core);
+            work += stripe.clean(now);
             work += stripe.retain(now, &mut self.core);
-            stripe.expire_chunks(now);
+            stripe.expire_chunks(now, &mut self.core);
         }
         work
     }

@@ -113,6 +113,10 @@ fn read_batch<F: Files + ?Sized>(
     if header.partition != partition || view.base_offset() != batch.base_offset {
         return Err(damaged(&"another batch lies there"));
     }
+    // What ends a Kafka transaction has a key that is no id.
+    if view.is_control() {
+        return Ok(());
+    }
     // The broker may have stored a compressed batch; such partitions have no duplicate window.
     for record in view.records().map_err(|error| damaged(&error))?.skip(skip) {
         let record = record.map_err(|error| damaged(&error))?;

@@ -17,7 +17,9 @@ mod producer;
 pub use consumer::{
     Commit, CommitRefusal, Consumer, LaneNews, ReadError, ReadOutcome, Record, Visit,
 };
-pub use outputs::{Mark, OutputRecord, OutputRecords, Outputs, OutputsFull, StateChanges};
+pub use outputs::{
+    Mark, OutputRecord, OutputRecords, Outputs, OutputsRefused, RESERVED_KEY, StateChanges,
+};
 pub use partitioner::positive_murmur2;
 pub use producer::{Ack, Offer, Producer, Refusal, StorageError, StorageEvent};
 

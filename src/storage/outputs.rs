@@ -4,6 +4,9 @@
 
 use crate::ids::TopicId;
 
+/// Keys of state that begin with this byte are the engine's own.
+pub const RESERVED_KEY: u8 = 0xff;
+
 /// Records to other topics and state changes, collected while a batch is processed and committed
 /// with its position as one atomic group.
 #[derive(Debug)]
@@ -74,14 +77,20 @@ pub struct Mark {
     state: usize,
 }
 
-/// More was put out than one atomic group can hold.
+/// Why something was not added to the outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("outputs of {bytes} bytes exceed the {bytes_max} bytes that one atomic group may hold")]
-pub struct OutputsFull {
-    /// What the outputs would have come to.
-    pub bytes: usize,
-    /// The bound.
-    pub bytes_max: usize,
+pub enum OutputsRefused {
+    /// More was put out than one atomic group can hold.
+    #[error("outputs of {bytes} bytes exceed the {bytes_max} bytes that one atomic group may hold")]
+    Full {
+        /// What the outputs would have come to.
+        bytes: usize,
+        /// The bound.
+        bytes_max: usize,
+    },
+    /// The key of a state value is one of the engine's own.
+    #[error("state keys that begin with byte 0xff are the engine's own")]
+    ReservedKey,
 }
 
 /// What each record or state change adds to its own bytes when it is stored, at the most.
@@ -108,7 +117,7 @@ impl Outputs {
     ///
     /// # Errors
     /// More than an atomic group holds; nothing was added.
-    pub fn send(&mut self, topic: TopicId, key: &[u8], value: &[u8]) -> Result<(), OutputsFull> {
+    pub fn send(&mut self, topic: TopicId, key: &[u8], value: &[u8]) -> Result<(), OutputsRefused> {
         self.send_with_headers(topic, key, value, &[])
     }
 
@@ -122,7 +131,7 @@ impl Outputs {
         key: &[u8],
         value: &[u8],
         headers: &[(&str, &[u8])],
-    ) -> Result<(), OutputsFull> {
+    ) -> Result<(), OutputsRefused> {
         let headers_len: usize = headers.iter().map(|(n, v)| 6 + n.len() + v.len()).sum();
         self.check_room(key.len() + value.len() + headers_len)?;
         let start = self.bytes.len();
@@ -150,8 +159,12 @@ impl Outputs {
     /// a restart, see it if and only if the position that is committed with it holds.
     ///
     /// # Errors
-    /// More than an atomic group holds; nothing was added.
-    pub fn set_state(&mut self, key: &[u8], value: &[u8]) -> Result<(), OutputsFull> {
+    /// More than an atomic group holds, or a key that begins with [`RESERVED_KEY`]; nothing was
+    /// added.
+    pub fn set_state(&mut self, key: &[u8], value: &[u8]) -> Result<(), OutputsRefused> {
+        if key.first() == Some(&RESERVED_KEY) {
+            return Err(OutputsRefused::ReservedKey);
+        }
         self.check_room(key.len() + value.len())?;
         let start = self.bytes.len();
         self.bytes.extend_from_slice(key);
@@ -216,11 +229,11 @@ impl Outputs {
         });
     }
 
-    fn check_room(&mut self, more: usize) -> Result<(), OutputsFull> {
+    fn check_room(&mut self, more: usize) -> Result<(), OutputsRefused> {
         let bytes = self.stored_bytes_max() + more + ENTRY_OVERHEAD_BYTES;
         if bytes > self.bytes_max {
             self.overflowed = true;
-            return Err(OutputsFull {
+            return Err(OutputsRefused::Full {
                 bytes,
                 bytes_max: self.bytes_max,
             });
@@ -307,6 +320,16 @@ mod tests {
             .collect();
         assert_eq!(records, [(TopicId(3), &b"k"[..], &b"value"[..])]);
         assert!(outputs.state_changes().eq([(&b"sum"[..], &b"42"[..])]));
+    }
+
+    #[test]
+    fn a_reserved_key_is_refused_and_nothing_is_added() {
+        let mut outputs = Outputs::new(1000);
+        let refused = outputs.set_state(&[RESERVED_KEY, b'g'], b"1");
+        assert_eq!(refused, Err(OutputsRefused::ReservedKey));
+        assert!(outputs.is_empty() && !outputs.overflowed());
+        outputs.set_state(b"", b"1").unwrap();
+        outputs.set_state(b"g\xff", b"1").unwrap();
     }
 
     #[test]

@@ -37,10 +37,10 @@ pub(super) const MAGIC: u8 = 2;
 
 /// Codecs 0 to 4: none, gzip, snappy, lz4, zstd.
 const CODEC_MAX: u8 = 4;
-const CODEC_MASK: i16 = 0x07;
+pub(super) const CODEC_MASK: i16 = 0x07;
 pub(super) const LOG_APPEND_TIME: i16 = 0x08;
-const TRANSACTIONAL: i16 = 0x10;
-const CONTROL: i16 = 0x20;
+pub(super) const TRANSACTIONAL: i16 = 0x10;
+pub(super) const CONTROL: i16 = 0x20;
 
 /// Why bytes are no batch, or a batch's records cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -260,6 +260,12 @@ impl<'a> BatchView<'a> {
     #[inline]
     pub fn is_control(&self) -> bool {
         self.attributes() & CONTROL != 0
+    }
+
+    /// Whether all records bear the time at which a broker appended them.
+    #[inline]
+    pub fn is_log_append_time(&self) -> bool {
+        self.attributes() & LOG_APPEND_TIME != 0
     }
 
     /// Timestamp that the records' deltas count from.

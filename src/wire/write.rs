@@ -107,7 +107,7 @@ fn put_bytes(out: &mut [u8], at: usize, bytes: Option<&[u8]>) -> usize {
 }
 
 #[inline]
-fn put_record<'a, H>(
+pub(super) fn put_record<'a, H>(
     out: &mut [u8],
     at: usize,
     record: &RecordSource<'a, H>,
@@ -153,22 +153,52 @@ where
     }
     assert!(count > 0, "a batch has at least one record");
     let count = i32::try_from(count).expect("documented bound of the number of records");
-    let length = i32::try_from(at - LEADER_EPOCH_AT).expect("a buffer of 2 GiB is never given");
+    put_header(out, at, spec, count, &Author::NONE);
+    at
+}
+
+/// Who wrote a batch, and of what kind it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Author {
+    pub(super) attributes: i16,
+    pub(super) producer_id: i64,
+    pub(super) producer_epoch: i16,
+    pub(super) base_sequence: i32,
+}
+
+impl Author {
+    const NONE: Author = Author {
+        attributes: 0,
+        producer_id: -1,
+        producer_epoch: -1,
+        base_sequence: -1,
+    };
+}
+
+/// Writes the header before `count` records that end at `end`.
+#[inline]
+pub(super) fn put_header(
+    out: &mut [u8],
+    end: usize,
+    spec: &BatchSpec,
+    count: i32,
+    author: &Author,
+) {
+    let length = i32::try_from(end - LEADER_EPOCH_AT).expect("a buffer of 2 GiB is never given");
     out[0..LENGTH_AT].copy_from_slice(&spec.base_offset.0.to_be_bytes());
     out[LENGTH_AT..LEADER_EPOCH_AT].copy_from_slice(&length.to_be_bytes());
     out[LEADER_EPOCH_AT..MAGIC_AT].copy_from_slice(&0i32.to_be_bytes());
     out[MAGIC_AT] = MAGIC;
-    out[ATTRIBUTES_AT..LAST_OFFSET_DELTA_AT].copy_from_slice(&0i16.to_be_bytes());
+    out[ATTRIBUTES_AT..LAST_OFFSET_DELTA_AT].copy_from_slice(&author.attributes.to_be_bytes());
     out[LAST_OFFSET_DELTA_AT..BASE_TIMESTAMP_AT].copy_from_slice(&(count - 1).to_be_bytes());
     out[BASE_TIMESTAMP_AT..MAX_TIMESTAMP_AT].copy_from_slice(&spec.base_timestamp.0.to_be_bytes());
     out[MAX_TIMESTAMP_AT..PRODUCER_ID_AT].copy_from_slice(&spec.max_timestamp.0.to_be_bytes());
-    out[PRODUCER_ID_AT..PRODUCER_EPOCH_AT].copy_from_slice(&(-1i64).to_be_bytes());
-    out[PRODUCER_EPOCH_AT..BASE_SEQUENCE_AT].copy_from_slice(&(-1i16).to_be_bytes());
-    out[BASE_SEQUENCE_AT..RECORD_COUNT_AT].copy_from_slice(&(-1i32).to_be_bytes());
+    out[PRODUCER_ID_AT..PRODUCER_EPOCH_AT].copy_from_slice(&author.producer_id.to_be_bytes());
+    out[PRODUCER_EPOCH_AT..BASE_SEQUENCE_AT].copy_from_slice(&author.producer_epoch.to_be_bytes());
+    out[BASE_SEQUENCE_AT..RECORD_COUNT_AT].copy_from_slice(&author.base_sequence.to_be_bytes());
     out[RECORD_COUNT_AT..BATCH_HEADER_BYTES].copy_from_slice(&count.to_be_bytes());
-    let crc = crc32c::crc32c(&out[ATTRIBUTES_AT..at]);
+    let crc = crc32c::crc32c(&out[ATTRIBUTES_AT..end]);
     out[CRC_AT..ATTRIBUTES_AT].copy_from_slice(&crc.to_be_bytes());
-    at
 }
 
 /// Sets where a batch lies. Both fields are outside its CRC, which stays as it is.

@@ -12,6 +12,7 @@ use corelane::clock::Now;
 use corelane::engine::command::Command;
 use corelane::engine::core::{Core, CoreOptions, CoreParts};
 use corelane::engine::gateway::{Gate, GateOptions, LocalEvent};
+use corelane::engine::guest::Alone;
 use corelane::engine::handler::HandlerFactory;
 use corelane::engine::ledger::{Totals, totals_in_state};
 use corelane::engine::message::{Answer, Reply, Request, Stored};
@@ -98,7 +99,7 @@ impl Default for Setup {
 pub struct Rig<F: HandlerFactory> {
     pub setup: Setup,
     pub files: MemoryFiles,
-    pub cores: Vec<Core<LogStorage<SimDisk>, F>>,
+    pub cores: Vec<Core<LogStorage<SimDisk>, F, Alone>>,
     pub ports: Vec<Submitter>,
     pub statuses: Vec<Arc<CoreStatus>>,
     pub now: Now,
@@ -326,6 +327,7 @@ impl<F: HandlerFactory> Rig<F> {
             replies,
             table,
             storage: LogStorage::new(starts, disk),
+            guest: Alone,
             window,
             fingerprinter,
             gate: Rc::new(Gate::new(gate, Rc::new(LocalEvent::default()))),

@@ -17,7 +17,7 @@ use corelane::control::{Node, NodeOptions};
 use corelane::engine::handler::{BatchContext, HandlerContext, ProcessError, TransactionHandler};
 use corelane::engine::ledger::Ledger;
 use corelane::ids::{ShardId, TopicId};
-use corelane::storage::{Outputs, OutputsFull};
+use corelane::storage::{Outputs, OutputsRefused};
 use corelane::telemetry::Counter;
 use corelane::transaction::TransactionRef;
 use rustix::process::{Pid, Signal, kill_process};
@@ -69,7 +69,7 @@ impl TransactionHandler for Echo {
         self.ledger.process(transaction, out)
     }
 
-    fn commit(&mut self, out: &mut Outputs) -> Result<(), OutputsFull> {
+    fn commit(&mut self, out: &mut Outputs) -> Result<(), OutputsRefused> {
         self.ledger.commit(out)
     }
 }

@@ -21,7 +21,7 @@ use corelane::engine::submitter::{Entrance, Submitter};
 use corelane::frame::Correlation;
 use corelane::ids::{Acks, ShardId, TopicId, UnixMicros};
 use corelane::location::GeoLocation;
-use corelane::storage::{Outputs, OutputsFull};
+use corelane::storage::{Outputs, OutputsRefused};
 use corelane::telemetry::Counter;
 use corelane::transaction::{TransactionRef, codec};
 use tracing_subscriber::EnvFilter;
@@ -59,7 +59,7 @@ impl TransactionHandler for Echo {
         self.ledger.process(tx, out)
     }
 
-    fn commit(&mut self, out: &mut Outputs) -> Result<(), OutputsFull> {
+    fn commit(&mut self, out: &mut Outputs) -> Result<(), OutputsRefused> {
         self.ledger.commit(out)
     }
 }

@@ -29,7 +29,8 @@ pub struct Setup {
 impl Setup {
     /// Two stripes in small segments, the eight shards of the default configuration.
     pub fn with_cores(cores: u16) -> Setup {
-        let config = "[log]\nstripes = 2\nsegment_bytes = 16777216\ntail_bytes = 16777216\n";
+        let config = "[log]\nstripes = 2\nsegment_bytes = 16777216\ntail_bytes = 16777216\n\
+                      [broker]\nlisten = []\n";
         Setup {
             cores,
             config: config.to_owned(),

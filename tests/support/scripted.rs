@@ -12,6 +12,7 @@ use bytes::Bytes;
 use corelane::clock::Now;
 use corelane::engine::core::{Core, CoreOptions, CoreParts};
 use corelane::engine::gateway::{Gate, GateOptions, LocalEvent};
+use corelane::engine::guest::Alone;
 use corelane::engine::handler::HandlerFactory;
 use corelane::engine::message::{Answer, Reply, Request};
 use corelane::engine::process::{ProcessOptions, Remember};
@@ -269,7 +270,7 @@ impl Storage for Scripted {
 
 /// One core over a script, and a port to submit through.
 pub struct Rig<F: HandlerFactory> {
-    pub core: Core<Scripted, F>,
+    pub core: Core<Scripted, F, Alone>,
     pub script: Rc<RefCell<Script>>,
     pub answers: Vec<(u64, Answer)>,
     port: Submitter,
@@ -329,6 +330,7 @@ impl<F: HandlerFactory> Rig<F> {
             replies: replies.remove(0),
             table: Arc::new(table()),
             storage: Scripted(Rc::clone(&script)),
+            guest: Alone,
             window: Window::new(WindowOptions {
                 entries_max: 1024,
                 age_max_ns: u64::MAX,

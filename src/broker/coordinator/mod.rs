@@ -6,7 +6,60 @@
 
 use kafka_protocol::messages::ResponseKind;
 
+use super::view::{TopicView, View};
+use crate::clock::Now;
 use crate::ids::{PartitionIndex, TopicId};
+
+pub mod group;
+pub mod ids;
+mod offsets;
+pub mod txn;
+
+/// Who sent a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// The client's name for itself; may be empty.
+    pub client_id: String,
+    /// Where it connects from, as Kafka shows it: `/127.0.0.1`.
+    pub host: String,
+}
+
+/// What coordinators ask about topics.
+pub trait Topics {
+    /// The topic's number and how many partitions it has; `None` where there is none of this name.
+    fn topic(&self, name: &str) -> Option<(TopicId, u32)>;
+
+    /// All that is known of a topic.
+    fn find(&self, topic: TopicId) -> Option<&TopicView>;
+}
+
+impl Topics for View {
+    fn topic(&self, name: &str) -> Option<(TopicId, u32)> {
+        let topic = View::topic(self, name)?;
+        // A topic has as many partitions as an i32 can number at most.
+        let partitions = u32::try_from(topic.partitions.len()).unwrap_or(u32::MAX);
+        Some((topic.id, partitions))
+    }
+
+    fn find(&self, topic: TopicId) -> Option<&TopicView> {
+        self.topic_by_id(topic).map(AsRef::as_ref)
+    }
+}
+
+/// What comes with a request beside its body.
+#[derive(Clone, Copy)]
+pub struct Call<'a, R> {
+    /// When it is handled.
+    pub now: Now,
+    /// Who asks.
+    pub caller: &'a Caller,
+    /// The request's version, within the range that is advertised.
+    pub version: i16,
+    /// Whom to answer.
+    pub to: R,
+    /// The topics that there are.
+    pub topics: &'a dyn Topics,
+}
 
 /// A value that is kept in stripe 0; an empty value removes the key.
 #[derive(Clone, Debug, PartialEq, Eq)]

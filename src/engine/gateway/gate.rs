@@ -13,6 +13,10 @@ use crate::mesh::EndpointId;
 
 use super::super::message::{Answer, Inbound, Reply, ReplyTo};
 
+/// Stands for the core's guest where a connection's place is named: transactions that came in by its
+/// way, and their answers.
+pub const GUEST: u32 = u32::MAX;
+
 /// Bounds of one core's connections.
 #[derive(Debug, Clone, Copy)]
 pub struct GateOptions {
@@ -84,6 +88,8 @@ struct State {
     blocked: Vec<Waker>,
     closing: bool,
     closing_tasks: Vec<Waker>,
+    /// Answers for the guest.
+    guests: VecDeque<Reply>,
 }
 
 /// The meeting point.
@@ -147,9 +153,32 @@ impl Gate {
         !self.state.borrow().intake.is_empty()
     }
 
+    /// Takes a transaction from the core's guest.
+    ///
+    /// # Errors
+    /// Gives it back where there is no room now.
+    #[allow(clippy::result_large_err)] // Moved back, not boxed: no allocation here.
+    pub fn take_from_guest(&self, inbound: Inbound) -> Result<(), Inbound> {
+        let mut state = self.state.borrow_mut();
+        if state.intake.len() >= self.options.intake_max {
+            return Err(inbound);
+        }
+        state.intake.push_back(inbound);
+        Ok(())
+    }
+
+    /// The next answer for the core's guest.
+    pub fn next_for_guest(&self) -> Option<Reply> {
+        self.state.borrow_mut().guests.pop_front()
+    }
+
     /// Leaves an answer for its connection; one that has gone gets none.
     pub fn deliver(&self, reply: &Reply) {
         let mut state = self.state.borrow_mut();
+        if reply.to.connection == GUEST {
+            state.guests.push_back(*reply);
+            return;
+        }
         let Some(place) = state.places.get_mut(reply.to.connection as usize) else {
             return;
         };

@@ -8,5 +8,5 @@ mod connection;
 mod gate;
 mod listen;
 
-pub use gate::{Gate, GateOptions, LocalEvent};
+pub use gate::{GUEST, Gate, GateOptions, LocalEvent};
 pub use listen::{Listeners, bind};

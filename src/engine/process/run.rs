@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::clock::Now;
 use crate::ids::{Nanos, Offset, PartitionId, ShardId};
-use crate::storage::{Outputs, OutputsFull, Record, Visit};
+use crate::storage::{Outputs, OutputsRefused, Record, Visit};
 use crate::telemetry::{Counter, CounterWriter};
 use crate::transaction::codec;
 
@@ -153,7 +153,7 @@ impl<H: TransactionHandler> Run<'_, H> {
         }
     }
 
-    fn dead_letter(&mut self, record: &Record<'_>, reason: &str) -> Result<(), OutputsFull> {
+    fn dead_letter(&mut self, record: &Record<'_>, reason: &str) -> Result<(), OutputsRefused> {
         let topic = self.options.dead_letters[&self.shard];
         let index = self.produce.table.destination(self.partition);
         let index = index

@@ -164,3 +164,43 @@ fn options_and_meta_out_of_range_name_the_field() {
         .to_string();
     assert!(error.contains("lanes"), "{error}");
 }
+
+/// Clients keep the ids that they were told, so they are made once and are durable before.
+#[test]
+fn topics_of_an_earlier_program_get_ids_at_the_first_opening() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut directory = DataDirectory::open(folder.path(), &OPTIONS).unwrap();
+    directory.ensure_topic("a", 1).unwrap();
+    directory.ensure_topic("b", 1).unwrap();
+    drop(directory);
+    let path = folder.path().join(CATALOG);
+    let text = fs::read_to_string(&path).unwrap();
+    let old: Vec<&str> = text
+        .lines()
+        .filter(|line| !["uuid", "next_"].iter().any(|key| line.contains(key)))
+        .collect();
+    fs::write(&path, old.join("\n")).unwrap();
+    let uuids = |directory: &DataDirectory| -> Vec<Uuid> {
+        let catalog = directory.catalog();
+        catalog.topics().iter().map(|topic| topic.uuid).collect()
+    };
+    let read = DataDirectory::open_read_only(folder.path()).unwrap();
+    assert!(uuids(&read).iter().all(Uuid::is_nil), "reading makes none");
+    let first = uuids(&DataDirectory::open(folder.path(), &OPTIONS).unwrap());
+    assert!(!first[0].is_nil() && !first[1].is_nil() && first[0] != first[1]);
+    let again = uuids(&DataDirectory::open(folder.path(), &OPTIONS).unwrap());
+    assert_eq!(again, first);
+}
+
+#[test]
+fn a_catalog_is_replaced_durably() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut directory = DataDirectory::open(folder.path(), &OPTIONS).unwrap();
+    let topic = directory.ensure_topic("a", 2).unwrap();
+    let mut catalog = (*directory.catalog()).clone();
+    catalog.delete_topic(topic).unwrap();
+    directory.replace_catalog(catalog.clone()).unwrap();
+    drop(directory);
+    let read = DataDirectory::open_read_only(folder.path()).unwrap();
+    assert_eq!(*read.catalog(), catalog);
+}

@@ -17,7 +17,7 @@ use crate::log::scan::{Entry, Frame, FrameFault, Payload};
 use crate::log::walk::{Ending, Place, Start, Step, Walk};
 use crate::wire::BatchView;
 
-use line::{BatchLine, EndLine, FrameLine, Line, RecordLine};
+use line::{BatchLine, EndLine, FrameLine, Line, ProducerLine, RecordLine};
 
 /// How much is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -251,6 +251,7 @@ impl Dump<'_> {
                     leader_epoch: batch.leader_epoch(),
                     codec: batch.codec(),
                     timestamp_max_ms: batch.max_timestamp().0,
+                    producer: ProducerLine::of(batch),
                 }))?;
                 self.records(batch)
             }

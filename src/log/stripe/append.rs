@@ -204,6 +204,7 @@ impl<D: Disk> Stripe<D> {
             frame,
             batch: number,
         });
+        part.bytes += u64::from(batch.bytes);
         core.update(part, |part| {
             part.next = batch.base_offset.plus(batch.records);
         });

@@ -167,6 +167,17 @@ impl<C: std::ops::Deref<Target = [u8]>> Chunks<C> {
         }
     }
 
+    /// Whether all of a range is in memory.
+    pub(super) fn holds(&self, range: Range) -> bool {
+        positions(range).all(|position| {
+            self.find(range.segment, position).is_some_and(|index| {
+                let chunk = &self.chunks[index];
+                matches!(chunk.state, State::Ready(_))
+                    && chunk.end >= range.end.min(position + CHUNK_BYTES)
+            })
+        })
+    }
+
     /// Looks for one chunk of a range and keeps it from being pushed out.
     fn claim(&mut self, range: Range, position: u32) -> Result<Found, String> {
         let Some(index) = self.find(range.segment, position) else {
@@ -374,17 +385,39 @@ impl<C: std::ops::Deref<Target = [u8]>> Chunks<C> {
         self.starved.pop_front()
     }
 
-    /// Gives the memory back once nobody has read for `idle_ns`.
-    pub(super) fn expire(&mut self, now: Nanos, idle_ns: u64) {
-        if self.chunks.is_empty() || self.clock != self.clock_seen {
+    /// Gives the memory back once nobody has read for `idle_ns`, and lets go of chunks that a
+    /// reader asked for and did not come back for in that time. Returns whether it let go of any.
+    pub(super) fn expire(&mut self, now: Nanos, idle_ns: u64) -> bool {
+        if self.chunks.is_empty() {
             self.clock_seen = self.clock;
             self.seen_at = now;
-        } else if now.since(self.seen_at) > idle_ns && self.starved.is_empty() {
+        } else if now.since(self.seen_at) > idle_ns {
+            let used = self.clock != self.clock_seen;
+            let seen = std::mem::replace(&mut self.clock_seen, self.clock);
+            self.seen_at = now;
+            if used || !self.starved.is_empty() {
+                return self.abandon(seen);
+            }
             let is_busy = |c: &Chunk<C>| matches!(c.state, State::Loading) || !c.waiting.is_empty();
             self.chunks.retain(is_busy);
             self.joined = Vec::new();
             self.joined_from = None;
         }
+        false
+    }
+
+    /// Lets go of the chunks that are there and were not asked for since the clock showed `seen`:
+    /// a consumer that went away never reads what it waited for.
+    fn abandon(&mut self, seen: u64) -> bool {
+        let mut abandoned = false;
+        for chunk in &mut self.chunks {
+            let is_there = matches!(chunk.state, State::Ready(_) | State::Failed(_));
+            if is_there && chunk.claim == Claim::Wanted && chunk.used <= seen {
+                chunk.claim = Claim::Free;
+                abandoned = true;
+            }
+        }
+        abandoned
     }
 
     /// Whether a reader waits for something of this segment.

@@ -30,6 +30,8 @@ pub(super) enum Source {
     Offers(u32),
     /// A handler put them out: nobody waits for them.
     Outputs,
+    /// The broker brought the batch, and goes by the frame's mark.
+    Broker,
 }
 
 /// A batch in a frame that is in memory.

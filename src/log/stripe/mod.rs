@@ -12,32 +12,39 @@
 //! | `commit` | outputs, state and position become one atomic group |
 //! | `writer` | frames are sealed, written, made durable; poisoning |
 //! | `segments`, `roll` | the segments; from one to the next |
-//! | `retention` | which old segments may go |
+//! | `retention`, `starts` | which old segments may go; where partitions start |
 //! | `read`, `chunks`, `tail` | records from memory, else from the device |
+//! | `produce`, `fetch`, `times` | the broker's part: whole batches in and out, search by time |
 
 mod append;
 mod chunks;
 mod commit;
+mod fetch;
 mod frame;
 mod options;
 mod part;
+mod produce;
 mod read;
 mod retention;
 mod roll;
 mod segments;
 mod shared;
 mod start;
+mod starts;
 mod tail;
+mod times;
 mod writer;
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
-use crate::ids::{FrameSeq, Nanos, Offset, StripeId};
+use crate::ids::{FrameSeq, Nanos, Offset, PartitionId, StripeId};
 use crate::limits::{BLOCK_BYTES, FRAME_BYTES_MAX};
 use crate::log::disk::{Disk, Op, Tag};
 use crate::log::format::{FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES};
+use crate::log::state::PartitionOffsets;
 use crate::log::storage::Offsets;
-use crate::storage::StorageError;
+use crate::storage::{RESERVED_KEY, StorageError};
 
 use append::Pending;
 use chunks::Chunks;
@@ -48,7 +55,7 @@ use segments::Segments;
 use tail::Tail;
 use writer::Writer;
 
-pub use options::{PartitionSpec, StripeOptions};
+pub use options::{PartitionSpec, StripeOptions, TopicRetention};
 pub use part::{Processing, ReadAt};
 pub use retention::Retention;
 pub(super) use shared::Core;
@@ -63,6 +70,8 @@ pub(super) struct Stripe<D: Disk> {
     /// By topic: its partitions in this stripe, in order.
     topics: Vec<Vec<Slot>>,
     values: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Partitions that are in the log but no longer in the catalog.
+    orphans: BTreeMap<PartitionId, PartitionOffsets>,
     pending: Pending,
     touched: Touched,
     outputs: commit::Scratch,
@@ -73,6 +82,7 @@ pub(super) struct Stripe<D: Disk> {
     chunks: Chunks<D::Chunk>,
     /// When the rule of retention is looked at again.
     retain_next: Nanos,
+    cleaning: starts::Cleaning,
     poison: Option<StorageError>,
     /// The first frame that is lost for good, where one is.
     failed_from: Option<FrameSeq>,
@@ -89,11 +99,31 @@ impl<D: Disk> Stripe<D> {
         FRAME_BYTES_MAX.min(segment) / BLOCK_BYTES * BLOCK_BYTES - FRAME_HEADER_BYTES
     }
 
-    /// Visits every state pair, as of the last commit.
+    pub(super) fn id(&self) -> StripeId {
+        self.id
+    }
+
+    /// Visits every state pair of handlers, as of the last commit.
     pub(super) fn state(&self, visit: &mut dyn FnMut(&[u8], &[u8])) {
-        for (key, value) in &self.values {
+        let reserved = (Bound::Unbounded, Bound::Excluded(&[RESERVED_KEY][..]));
+        for (key, value) in self.values.range::<[u8], _>(reserved) {
             visit(key, value);
         }
+    }
+
+    /// Visits the pairs with reserved keys that begin with `prefix`.
+    pub(super) fn reserved_values(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8])) {
+        let from = prefix.max(&[RESERVED_KEY]);
+        let pairs = self
+            .values
+            .range::<[u8], _>((Bound::Included(from), Bound::Unbounded));
+        for (key, value) in pairs.take_while(|(key, _)| key.starts_with(prefix)) {
+            visit(key, value);
+        }
+    }
+
+    pub(super) fn value(&self, key: &[u8]) -> Option<&[u8]> {
+        self.values.get(key).map(Vec::as_slice)
     }
 
     pub(super) fn position(&self, slot: Slot) -> Offset {

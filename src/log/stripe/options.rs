@@ -51,3 +51,13 @@ pub struct PartitionSpec {
     /// Where its visible end lies.
     pub read_at: ReadAt,
 }
+
+/// What is kept of one partition, within the stripe's own bounds. Whole batches go, oldest first,
+/// once they are durable and, where records are processed, processed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TopicRetention {
+    /// Milliseconds since a batch's newest timestamp; none means no bound.
+    pub ms: Option<u64>,
+    /// Bytes of batches, at least this much is kept; none means no bound.
+    pub bytes: Option<u64>,
+}

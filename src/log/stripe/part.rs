@@ -6,6 +6,8 @@
 use std::collections::VecDeque;
 
 use super::frame::Slot;
+use super::options::TopicRetention;
+use crate::exactly_once::producers::Producers;
 use crate::ids::{FrameSeq, Offset, PartitionId, SegmentSeq};
 
 /// Where a partition's visible end lies. The words are defined at [`crate::log`].
@@ -75,6 +77,21 @@ pub(super) enum Checked {
     No,
 }
 
+/// Whether somebody wants to be told of news.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Watch {
+    On,
+    Off,
+}
+
+/// Whether a partition is still in the catalog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Life {
+    Live,
+    /// Its batches are still in the segments, and nobody can reach them.
+    Deleted,
+}
+
 /// One partition.
 #[derive(Debug)]
 pub(super) struct Part {
@@ -101,6 +118,14 @@ pub(super) struct Part {
     /// Batches in memory, oldest first.
     pub(super) recent: VecDeque<TailRef>,
     pub(super) cursor: Option<Cursor>,
+    /// Where the last read of whole batches ended on the device.
+    pub(super) batches_cursor: Option<Cursor>,
+    pub(super) life: Life,
+    pub(super) watch: Watch,
+    pub(super) producers: Producers,
+    pub(super) retention: TopicRetention,
+    /// Bytes of the batches that end after `log_start`.
+    pub(super) bytes: u64,
 }
 
 impl Part {
@@ -120,6 +145,12 @@ impl Part {
             outputs: List::EMPTY,
             recent: VecDeque::new(),
             cursor: None,
+            batches_cursor: None,
+            life: Life::Live,
+            watch: Watch::Off,
+            producers: Producers::default(),
+            retention: TopicRetention::default(),
+            bytes: 0,
         }
     }
 

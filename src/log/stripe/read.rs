@@ -4,11 +4,11 @@
 //! across chunks is put together once). Runs on: the stripe's core.
 
 use super::chunks::{CHUNK_BYTES, Demand, Range};
-use super::frame::{BatchMeta, Slot, Source};
+use super::frame::{BatchMeta, FrameMeta, Slot, Source};
 use super::part::{Checked, Cursor, TailRef};
 use super::{Core, Stripe};
 use crate::clock::Now;
-use crate::ids::{FrameSeq, Nanos, Offset, SegmentSeq};
+use crate::ids::{FrameSeq, Nanos, Offset, PartitionId, SegmentSeq};
 use crate::log::disk::Disk;
 use crate::log::format::{ENTRY_HEADER_BYTES, EntryHeader, EntryKind, FormatError, entry_checksum};
 use crate::log::state::IndexEntry;
@@ -30,19 +30,40 @@ struct Stamps<'a> {
 
 /// A stored batch and where it was found.
 #[derive(Clone, Copy, Debug)]
-struct Located {
-    cursor: Cursor,
-    entry: IndexEntry,
+pub(super) struct Located {
+    pub(super) cursor: Cursor,
+    pub(super) entry: IndexEntry,
 }
 
+/// Why stored bytes are not the batch that should be there.
 #[derive(Debug, thiserror::Error)]
-enum Damage {
+pub(super) enum Damage {
     #[error("{0}")]
     Format(#[from] FormatError),
     #[error("{0}")]
     Batch(#[from] BatchError),
     #[error("the entry here is not the batch that the index names")]
     Misplaced,
+}
+
+/// The batch in a stored entry, all of which is checked.
+pub(super) fn checked_batch(
+    entry: &[u8],
+    partition: PartitionId,
+    batch_bytes: u32,
+) -> Result<BatchView<'_>, Damage> {
+    let header = EntryHeader::decode(entry)?;
+    let payload = &entry[ENTRY_HEADER_BYTES..];
+    if header.kind != EntryKind::Batch
+        || header.partition != partition
+        || header.payload_bytes != batch_bytes
+    {
+        return Err(Damage::Misplaced);
+    }
+    if header.checksum != entry_checksum(&header, payload) {
+        return Err(FormatError::Checksum("the entry").into());
+    }
+    Ok(BatchView::parse(payload)?)
 }
 
 /// Visits the records of a batch from offset `from` on. Returns the offset after the last one
@@ -53,6 +74,10 @@ fn visit_batch(
     stamps: Stamps<'_>,
     visit: &mut impl FnMut(Record<'_>) -> Visit,
 ) -> Result<Offset, BatchError> {
+    // What ends a Kafka transaction is no record of anybody's.
+    if batch.is_control() {
+        return Ok(batch.next_offset());
+    }
     let base = batch.base_offset();
     for record in batch.records()? {
         let record = record?;
@@ -94,33 +119,29 @@ impl<D: Disk> Stripe<D> {
         }
     }
 
+    /// The bytes of a frame in memory, what is kept beside them, and when it became durable.
+    pub(super) fn frame_in_memory(&self, seq: FrameSeq) -> (&[u8], &FrameMeta, Option<Nanos>) {
+        let open = self.writer.open.as_ref();
+        if let Some(open) = open.filter(|open| open.seq == seq) {
+            return (open.bytes(), &open.meta, None);
+        }
+        let frame = self.tail.get(seq).expect("its batches are still listed");
+        let durable = seq <= self.writer.durable;
+        let visible = durable.then_some(frame.durable_at);
+        ((*frame.buffer).as_ref(), &frame.meta, visible)
+    }
+
     fn read_memory(
         &self,
         at: TailRef,
         from: Offset,
         visit: &mut impl FnMut(Record<'_>) -> Visit,
     ) -> Result<ReadOutcome, ReadError> {
-        let open = self
-            .writer
-            .open
-            .as_ref()
-            .filter(|open| open.seq == at.frame);
-        let (bytes, meta, visible) = match open {
-            Some(open) => (open.bytes(), &open.meta, None),
-            None => {
-                let frame = self
-                    .tail
-                    .get(at.frame)
-                    .expect("its batches are still listed");
-                let durable = at.frame <= self.writer.durable;
-                let visible = durable.then_some(frame.durable_at);
-                ((*frame.buffer).as_ref(), &frame.meta, visible)
-            }
-        };
+        let (bytes, meta, visible) = self.frame_in_memory(at.frame);
         let batch: &BatchMeta = &meta.batches[at.batch as usize];
         let taken = match batch.source {
             Source::Offers(first) => &meta.taken[first as usize..(first + batch.records) as usize],
-            Source::Outputs => &[],
+            Source::Outputs | Source::Broker => &[],
         };
         let bytes = &bytes[batch.start as usize..(batch.start + batch.bytes) as usize];
         let stamps = Stamps { taken, visible };
@@ -143,7 +164,7 @@ impl<D: Disk> Stripe<D> {
         core: &mut Core<D>,
         visit: &mut impl FnMut(Record<'_>) -> Visit,
     ) -> Result<ReadOutcome, ReadError> {
-        let Some(found) = self.locate(slot, from) else {
+        let Some(found) = self.locate(slot, from, self.parts[slot.index()].cursor) else {
             let partition = self.parts[slot.index()].id;
             return Err(ReadError::Corrupt(format!(
                 "stripe {}: no segment holds offset {from} of partition {partition}",
@@ -151,12 +172,7 @@ impl<D: Disk> Stripe<D> {
             )));
         };
         let segment = found.cursor.segment;
-        let range = Range {
-            segment,
-            start: found.entry.position - ENTRY_HEADER_BYTES as u32,
-            end: found.entry.position + found.entry.bytes,
-            limit: self.durable_end(segment),
-        };
+        let range = self.range_of(&found);
         let moved = self.parts[slot.index()]
             .cursor
             .is_none_or(|c| c.segment != segment || c.entry != found.cursor.entry);
@@ -174,20 +190,14 @@ impl<D: Disk> Stripe<D> {
             }
             Demand::Failed(error) => {
                 self.wake_starved(core);
-                return Err(ReadError::Io(format!(
-                    "stripe {}, reading byte {} of segment {segment} failed: {error}",
-                    self.id, range.start
-                )));
+                return Err(self.read_failed(segment, range, &error));
             }
         }
         let result = self.visit_stored(slot, &found, range, from, visit);
         self.wake_starved(core);
-        result.map(ReadOutcome::Records).map_err(|damage| {
-            ReadError::Corrupt(format!(
-                "stripe {}, segment {segment}, byte {}: {damage}",
-                self.id, range.start
-            ))
-        })
+        result
+            .map(ReadOutcome::Records)
+            .map_err(|damage| self.damaged(segment, range, &damage))
     }
 
     fn visit_stored(
@@ -200,22 +210,9 @@ impl<D: Disk> Stripe<D> {
     ) -> Result<Offset, Damage> {
         let partition = self.parts[slot.index()].id;
         let bytes = self.chunks.bytes(range);
-        let payload = &bytes[ENTRY_HEADER_BYTES..];
         let batch = match found.cursor.checked {
-            Checked::Yes => BatchView::parse_trusted(payload)?,
-            Checked::No => {
-                let header = EntryHeader::decode(bytes)?;
-                if header.kind != EntryKind::Batch
-                    || header.partition != partition
-                    || header.payload_bytes != found.entry.bytes
-                {
-                    return Err(Damage::Misplaced);
-                }
-                if header.checksum != entry_checksum(&header, payload) {
-                    return Err(FormatError::Checksum("the entry").into());
-                }
-                BatchView::parse(payload)?
-            }
+            Checked::Yes => BatchView::parse_trusted(&bytes[ENTRY_HEADER_BYTES..])?,
+            Checked::No => checked_batch(bytes, partition, found.entry.bytes)?,
         };
         let stamps = Stamps {
             taken: &[],
@@ -231,10 +228,15 @@ impl<D: Disk> Stripe<D> {
 
     /// Finds the stored batch that holds an offset: where the last read ended, or one further,
     /// else by search.
-    fn locate(&self, slot: Slot, from: Offset) -> Option<Located> {
+    pub(super) fn locate(
+        &self,
+        slot: Slot,
+        from: Offset,
+        cursor: Option<Cursor>,
+    ) -> Option<Located> {
         let part = &self.parts[slot.index()];
         let holds = |e: &IndexEntry| e.base_offset <= from && from < e.base_offset.plus(e.records);
-        if let Some(cursor) = part.cursor
+        if let Some(cursor) = cursor
             && let Some(segment) = self.segments.get(cursor.segment)
             && let Some(entries) = segment.index.partitions.get(&part.id)
         {
@@ -265,6 +267,16 @@ impl<D: Disk> Stripe<D> {
         })
     }
 
+    /// The bytes of a stored batch's entry.
+    pub(super) fn range_of(&self, found: &Located) -> Range {
+        Range {
+            segment: found.cursor.segment,
+            start: found.entry.position - ENTRY_HEADER_BYTES as u32,
+            end: found.entry.position + found.entry.bytes,
+            limit: self.durable_end(found.cursor.segment),
+        }
+    }
+
     /// Byte of a segment up to which its frames are durable.
     fn durable_end(&self, segment: SegmentSeq) -> u32 {
         match self.tail.get(FrameSeq(self.writer.durable.0 + 1)) {
@@ -277,7 +289,7 @@ impl<D: Disk> Stripe<D> {
     }
 
     /// Asks for the chunks in which the partition's next batches lie.
-    fn read_ahead(&mut self, slot: Slot, found: &Located, range: Range) {
+    pub(super) fn read_ahead(&mut self, slot: Slot, found: &Located, range: Range) {
         let id = self.parts[slot.index()].id;
         let Some(segment) = self.segments.get(found.cursor.segment) else {
             return;
@@ -338,7 +350,7 @@ impl<D: Disk> Stripe<D> {
     }
 
     /// Lets readers that found no place for their chunks try again, as many as there are places.
-    fn wake_starved(&mut self, core: &mut Core<D>) {
+    pub(super) fn wake_starved(&mut self, core: &mut Core<D>) {
         let mut woken = 0;
         while let Some(slot) = self.chunks.next_starved(woken) {
             wake(&mut self.parts[slot.index()], core);
@@ -355,12 +367,15 @@ impl<D: Disk> Stripe<D> {
     }
 
     /// Gives back memory that readers no longer use.
-    pub(in crate::log) fn expire_chunks(&mut self, now: Now) {
-        self.chunks.expire(now.mono, CHUNKS_IDLE_NS);
+    pub(in crate::log) fn expire_chunks(&mut self, now: Now, core: &mut Core<D>) {
+        if self.chunks.expire(now.mono, CHUNKS_IDLE_NS) {
+            self.wake_starved(core);
+        }
     }
 }
 
 fn wake<D>(part: &mut super::part::Part, core: &mut Core<D>) {
     part.waiting = false;
     core.queue(part);
+    core.tell(part);
 }

@@ -4,16 +4,19 @@
 //! core.
 //!
 //! Only the oldest sealed segment ever goes, and only if
-//! - it exceeds the bound in bytes or in age,
+//! - it exceeds the bound in bytes or in age, or every partition starts after what it holds of it,
 //! - every partition with processing has its position, as a crash would leave it, past it,
 //! - a later segment's index and state are durable, so that no state is lost with it,
 //! - nobody reads in it.
 
+use std::collections::BTreeMap;
+
+use super::frame::Slot;
 use super::part::{Part, Processing};
 use super::segments::{Checkpoint, File, Segment};
 use super::{Core, Stripe};
 use crate::clock::Now;
-use crate::ids::Offset;
+use crate::ids::{Offset, PartitionId};
 use crate::log::disk::Disk;
 use crate::log::keeper::Request;
 use crate::log::state::IndexEntry;
@@ -36,22 +39,35 @@ impl<D: Disk> Stripe<D> {
         if now.mono < self.retain_next {
             return 0;
         }
-        let may_go = |oldest: &Segment| self.exceeds(oldest, now) && self.may_go(oldest);
+        let is_empty = self.cleaning.is_due()
+            && self
+                .segments
+                .oldest_sealed()
+                .is_some_and(|oldest| self.is_empty_segment(oldest.index.partitions.iter()));
+        if !is_empty {
+            self.cleaning.looked();
+        }
+        let may_go =
+            |oldest: &Segment| (is_empty || self.exceeds(oldest, now)) && self.may_go(oldest);
         if !self.segments.oldest_sealed().is_some_and(may_go) {
             self.retain_next = now.mono.after(CHECK_NS);
             return 0;
         }
+        let ends = self.segments.oldest_sealed().map(|oldest| {
+            let batches = oldest.index.partitions.iter();
+            let ends = batches.filter_map(|(id, entries)| Some((*id, end(entries)?)));
+            ends.collect::<BTreeMap<PartitionId, Offset>>()
+        });
+        for slot in (0..self.parts.len() as u32).map(Slot) {
+            let id = self.parts[slot.index()].id;
+            if let Some(end) = ends.as_ref().and_then(|ends| ends.get(&id)) {
+                self.advance_start(slot, *end);
+            }
+        }
         let Some(gone) = self.segments.remove_oldest() else {
             return 0;
         };
-        for part in &mut self.parts {
-            if let Some(end) = gone.index.partitions.get(&part.id).and_then(|e| end(e)) {
-                part.log_start = part.log_start.max(end);
-                if part.processing == Processing::None {
-                    part.position = part.position.max(end);
-                }
-            }
-        }
+        self.cleaning.look_again();
         self.chunks.forget(gone.seq);
         if let File::Open(file) = gone.file {
             core.disk.close(file);

@@ -99,14 +99,20 @@ impl<D: Disk> Stripe<D> {
             next: part.next,
             position: part.position,
         };
-        StripeState {
-            partitions: self
-                .parts
+        let mut partitions = self.orphans.clone();
+        partitions.extend(
+            self.parts
                 .iter()
                 .filter(written)
-                .map(|part| (part.id, offsets(part)))
-                .collect(),
+                .map(|part| (part.id, offsets(part))),
+        );
+        let known = self.parts.iter().filter(|part| !part.producers.is_empty());
+        StripeState {
+            partitions,
             values: self.values.clone(),
+            producers: known
+                .map(|part| (part.id, part.producers.clone()))
+                .collect(),
         }
     }
 
@@ -167,6 +173,7 @@ impl<D: Disk> Stripe<D> {
                     if let Some(segment) = self.segments.get_mut(seq) {
                         segment.checkpoint = Checkpoint::Durable;
                     }
+                    self.cleaning.look_again();
                 }
                 Reply::Recycled { .. } => {}
                 Reply::NoSpace { seq } => {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::Core;
 use super::frame::{BatchMeta, SealedFrame};
-use crate::ids::{FrameSeq, PartitionId, SegmentSeq, StripeId};
+use crate::ids::{FrameSeq, Offset, PartitionId, SegmentSeq, StripeId};
 use crate::log::disk::{Disk, FileId, Op, Tag};
 use crate::log::state::{IndexEntry, RecoveredSegment, SegmentIndex, StripeState};
 
@@ -111,6 +111,21 @@ impl Segments {
 
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Segment> {
         self.list.iter()
+    }
+
+    /// The batches of a partition that end after `from`, in order.
+    pub(super) fn entries(
+        &self,
+        partition: PartitionId,
+        from: Offset,
+    ) -> impl Iterator<Item = &IndexEntry> {
+        self.list
+            .iter()
+            .filter_map(move |segment| segment.index.partitions.get(&partition))
+            .flat_map(move |entries| {
+                let gone = entries.partition_point(|e| e.base_offset.plus(e.records) <= from);
+                &entries[gone..]
+            })
     }
 
     pub(super) fn get(&self, seq: SegmentSeq) -> Option<&Segment> {

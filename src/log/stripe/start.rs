@@ -9,10 +9,11 @@ use super::frame::Slot;
 use super::part::Part;
 use super::roll::Keeping;
 use super::segments::Segments;
+use super::starts::Cleaning;
 use super::tail::Tail;
 use super::writer::Writer;
 use super::{Core, PartitionSpec, Stripe, commit};
-use crate::ids::Nanos;
+use crate::ids::{Nanos, TopicId};
 use crate::limits::BLOCK_BYTES;
 use crate::log::disk::Disk;
 use crate::log::state::StripeState;
@@ -22,7 +23,7 @@ impl<D: Disk> Stripe<D> {
     /// A stripe that goes on where recovery ended.
     pub(in crate::log) fn new(lane: u16, start: StripeStart, core: &mut Core<D>) -> Stripe<D> {
         let StripeStart {
-            recovered,
+            mut recovered,
             partitions: specs,
             options,
             keeper,
@@ -33,11 +34,8 @@ impl<D: Disk> Stripe<D> {
         let mut parts = Vec::with_capacity(specs.len());
         let mut topics: Vec<Vec<Slot>> = Vec::new();
         for spec in &specs {
-            if topics.len() <= spec.topic.index() {
-                topics.resize_with(spec.topic.index() + 1, Vec::new);
-            }
-            topics[spec.topic.index()].push(Slot(parts.len() as u32));
-            let part = restored(spec, &recovered.state);
+            list(&mut topics, spec.topic, Slot(parts.len() as u32));
+            let part = restored(spec, &mut recovered.state);
             core.backlog += part.backlog();
             parts.push(part);
         }
@@ -50,6 +48,7 @@ impl<D: Disk> Stripe<D> {
             parts,
             topics,
             values: recovered.state.values,
+            orphans: recovered.state.partitions,
             pending: Pending::new(options.offers_max),
             outputs: commit::Scratch::default(),
             keeper: Keeping::new(keeper),
@@ -58,9 +57,11 @@ impl<D: Disk> Stripe<D> {
             segments: Segments::new(recovered.segments),
             chunks: Chunks::new(),
             retain_next: Nanos(0),
+            cleaning: Cleaning::new(),
             poison: None,
             failed_from: None,
         };
+        stripe.count_bytes();
         stripe.start(core);
         for part in &mut stripe.parts {
             core.queue(part);
@@ -69,9 +70,18 @@ impl<D: Disk> Stripe<D> {
     }
 }
 
-fn restored(spec: &PartitionSpec, state: &StripeState) -> Part {
+/// Enters a partition among those of its topic.
+pub(super) fn list(topics: &mut Vec<Vec<Slot>>, topic: TopicId, slot: Slot) {
+    if topics.len() <= topic.index() {
+        topics.resize_with(topic.index() + 1, Vec::new);
+    }
+    topics[topic.index()].push(slot);
+}
+
+/// A partition as recovery left it. What is taken from `state` is gone from there.
+pub(super) fn restored(spec: &PartitionSpec, state: &mut StripeState) -> Part {
     let mut part = Part::new(spec.id, spec.processing, spec.read_at);
-    if let Some(offsets) = state.partitions.get(&spec.id) {
+    if let Some(offsets) = state.partitions.remove(&spec.id) {
         part.log_start = offsets.log_start;
         part.next = offsets.next;
         part.durable = offsets.next;
@@ -79,5 +89,6 @@ fn restored(spec: &PartitionSpec, state: &StripeState) -> Part {
         part.position = offsets.position.max(offsets.log_start);
         part.position_durable = part.position;
     }
+    part.producers = state.producers.remove(&spec.id).unwrap_or_default();
     part
 }

@@ -331,7 +331,7 @@ impl<B> SealedFrame<B> {
         for batch in &self.meta.batches {
             let first = match batch.source {
                 Source::Offers(first) => first as usize,
-                Source::Outputs => continue,
+                Source::Outputs | Source::Broker => continue,
             };
             let tokens = &self.meta.tokens[first..first + batch.records as usize];
             for (delta, token) in (0u32..).zip(tokens) {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::Detail;
 use crate::log::format::FrameHeader;
 use crate::log::inspect::{hex, readable};
-use crate::wire::RecordView;
+use crate::wire::{BatchView, ControlKind, RecordView, control_kind};
 
 /// The frame's place and header.
 #[derive(Debug, Serialize)]
@@ -38,6 +38,51 @@ pub(super) struct BatchLine<'a> {
     pub(super) leader_epoch: i32,
     pub(super) codec: u8,
     pub(super) timestamp_max_ms: i64,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub(super) producer: Option<ProducerLine>,
+}
+
+/// Who wrote a batch, where an idempotent producer or a transaction's coordinator did.
+#[derive(Debug, Serialize)]
+pub(super) struct ProducerLine {
+    producer_id: i64,
+    producer_epoch: i16,
+    base_sequence: i32,
+    transactional: bool,
+    /// Of a control batch: how the transaction ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    control: Option<&'static str>,
+}
+
+impl ProducerLine {
+    pub(super) fn of(batch: &BatchView<'_>) -> Option<ProducerLine> {
+        (batch.producer_id() >= 0).then(|| ProducerLine {
+            producer_id: batch.producer_id(),
+            producer_epoch: batch.producer_epoch(),
+            base_sequence: batch.base_sequence(),
+            transactional: batch.is_transactional(),
+            control: batch.is_control().then(|| match control_kind(batch) {
+                Some(ControlKind::Commit) => "commit",
+                Some(ControlKind::Abort) => "abort",
+                None => "unknown",
+            }),
+        })
+    }
+}
+
+impl fmt::Display for ProducerLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (id, epoch) = (self.producer_id, self.producer_epoch);
+        write!(f, ", producer {id}, epoch {epoch}")?;
+        if let Some(kind) = self.control {
+            return write!(f, ", control: {kind}");
+        }
+        write!(f, ", sequence {}", self.base_sequence)?;
+        if self.transactional {
+            write!(f, ", transactional")?;
+        }
+        Ok(())
+    }
 }
 
 /// A record, without its value unless asked for.
@@ -170,7 +215,8 @@ impl fmt::Display for BatchLine<'_> {
             self.records,
             self.codec,
             self.timestamp_max_ms
-        )
+        )?;
+        self.producer.as_ref().map_or(Ok(()), |line| line.fmt(f))
     }
 }
 
