@@ -1,14 +1,18 @@
 //! The hot path takes no memory: everything that a cycle needs was taken at start.
 //!
-//! Counts what `Core::run_once` allocates, on one core and on two that send to each other, once
+//! Counts what `Core::run_once` allocates, and the broker's appends and reads of batches, on one core and on two that send to each other, once
 //! every queue, buffer and table has been used. The transactions themselves are made before. Disks
 //! are simulated and hand their buffers out again, as the real ones do.
 
 #![allow(clippy::unwrap_used)] // Helpers of a test fail like the test itself.
 #![allow(unsafe_code)] // A global allocator is an unsafe trait; this one only counts.
 
+#[path = "support/batches.rs"]
+mod batches;
 #[path = "support/core_rig.rs"]
 mod core_rig;
+#[path = "support/log_rig.rs"]
+mod log_rig;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -18,8 +22,11 @@ use corelane::engine::handler::HandlerContext;
 use corelane::engine::ledger::Ledger;
 use corelane::engine::message::Answer;
 use corelane::engine::submitter::Entrance;
-use corelane::ids::Acks;
+use corelane::ids::{Acks, Offset};
+use corelane::log::files::MemoryFiles;
 use corelane::log::sim::Pace;
+use corelane::log::storage::{BatchesRead, ReadEnd};
+use corelane::storage::Storage;
 
 use core_rig::{Rig, Setup, body};
 
@@ -150,4 +157,45 @@ fn a_transaction_takes_no_memory() {
         println!("{cores} cores: {warm} allocations to warm up, {counted} in {COUNT} transactions");
         assert!(counted <= ALLOCATIONS_MAX, "{counted} allocations");
     }
+}
+
+/// The same for the broker: a batch appended and read back takes no memory of its own.
+#[test]
+fn a_produced_batch_takes_no_memory() {
+    const BATCHES: i32 = 3000;
+    let mut setup = log_rig::Setup::new(1, Pace::Polls(2));
+    setup.stripe.segment_bytes = 64 << 20;
+    setup.stripe.tail_bytes = 1 << 20;
+    let mut rig = log_rig::Rig::open(MemoryFiles::new(), &setup).unwrap();
+    while !rig.log.is_prepared() {
+        rig.cycle();
+    }
+    let mut out = Vec::with_capacity(1 << 20);
+    let mut from = Offset(0);
+    let mut counted = 0;
+    for n in 0..2 * BATCHES {
+        let bytes = batches::produced(7, 0, n * 3, batches::TRANSACTIONAL, 3);
+        let now = rig.now;
+        if n == BATCHES {
+            ALLOCATIONS.set(0);
+        }
+        out.clear();
+        COUNTING.set(true);
+        let placed = rig.log.append_batch(now, batches::PLAIN, &bytes);
+        let bounds = batches::bounds(1 << 16, ReadEnd::Visible);
+        let read = rig.log.read_batches(batches::PLAIN, from, bounds, &mut out);
+        COUNTING.set(false);
+        counted = ALLOCATIONS.get();
+        placed.unwrap();
+        if let BatchesRead::Batches { next } = read.unwrap() {
+            from = next;
+        }
+        rig.cycle();
+    }
+    assert!(
+        from > Offset(6 * i64::from(BATCHES) - 300),
+        "the reader comes along: {from}"
+    );
+    // The index of the segment and the simulated disk's buffers, as above.
+    assert!(counted <= 30, "{counted} allocations");
 }

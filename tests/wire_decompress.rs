@@ -1,6 +1,8 @@
 //! Batches of every codec, as Kafka's clients frame them, give their records back; bombs and broken
 //! bytes give an error and never more memory than allowed.
 
+#![allow(clippy::unwrap_used)] // Helpers of a test fail like the test itself.
+
 use std::io::Write;
 
 use corelane::ids::{Offset, UnixMillis};

@@ -1,6 +1,8 @@
 //! Fetch against the crate `kafka-protocol`: its requests read by the view, the written responses
 //! read by it, for every version; and bytes that are no request.
 
+#![allow(clippy::unwrap_used)] // Helpers of a test fail like the test itself.
+
 use bytes::{Bytes, BytesMut};
 use corelane::wire::fetch::{
     Aborted, FetchResponse, FetchView, Fetched, Isolation, TopicRef, VERSION_MAX, VERSION_MIN,

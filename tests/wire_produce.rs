@@ -1,6 +1,8 @@
 //! Produce against the crate `kafka-protocol`: its requests read by the view, the written responses
 //! read by it, for every version; and bytes that are no request.
 
+#![allow(clippy::unwrap_used)] // Helpers of a test fail like the test itself.
+
 use bytes::{Bytes, BytesMut};
 use corelane::wire::produce::{ProduceResponse, ProduceView, Produced};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};

@@ -1,6 +1,8 @@
 //! The header of a request against the crate `kafka-protocol`: every API and version, and bytes that
 //! are none.
 
+#![allow(clippy::unwrap_used)] // Helpers of a test fail like the test itself.
+
 use bytes::BytesMut;
 use corelane::broker::versions::APIS;
 use corelane::wire::request::{HeaderError, RequestHeader};

@@ -1,6 +1,8 @@
 //! What is advertised agrees with Kafka's ranges, with the clients that matter, with what can be
 //! decoded, and with the documentation. The oracle is the crate `kafka-protocol`.
 
+#![allow(clippy::unwrap_used)] // Helpers of a test fail like the test itself.
+
 use std::fs;
 
 use bytes::Bytes;

@@ -5,7 +5,19 @@
 //! Fetch, which have views of their own. Runs on: the cores and the administrator.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use kafka_protocol::messages::{ApiKey, RequestKind, ResponseKind};
+use kafka_protocol::messages::{
+    AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, AlterConfigsRequest, ApiKey,
+    CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsRequest,
+    DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest,
+    DescribeLogDirsRequest, DescribeProducersRequest, DescribeTopicPartitionsRequest,
+    DescribeTransactionsRequest, EndTxnRequest, FindCoordinatorRequest, HeartbeatRequest,
+    IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest,
+    ListGroupsRequest, ListOffsetsRequest, ListTransactionsRequest, MetadataRequest,
+    OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest,
+    RequestKind, ResponseKind, SaslAuthenticateRequest, SaslHandshakeRequest, SyncGroupRequest,
+    TxnOffsetCommitRequest,
+};
+use kafka_protocol::protocol::{Decodable, Encodable};
 
 use crate::broker::versions;
 use crate::wire::api::{self, Encoding};
@@ -65,6 +77,75 @@ fn served(key: i16, version: i16) -> Result<ApiKey, ColdError> {
     }
 }
 
+/// The library's own `RequestKind::decode` and `ResponseKind::encode` reach the code of all of Kafka's
+/// messages, those between brokers included: three times as much to compile as these.
+macro_rules! rare_apis {
+    ($($name:ident($request:ident)),+ $(,)?) => {
+        fn decode_body(
+            api: ApiKey,
+            body: &mut Bytes,
+            version: i16,
+        ) -> Result<RequestKind, String> {
+            #[allow(clippy::wildcard_enum_match_arm)] // The enum of all of Kafka's APIs.
+            let request = match api {
+                $(ApiKey::$name => $request::decode(body, version).map(RequestKind::$name),)+
+                other => return Err(format!("{other:?} is not read here")),
+            };
+            request.map_err(|error| error.to_string())
+        }
+
+        fn encode_body(
+            response: &ResponseKind,
+            frame: &mut BytesMut,
+            version: i16,
+        ) -> Result<(), String> {
+            #[allow(clippy::wildcard_enum_match_arm)] // The enum of all of Kafka's responses.
+            let written = match response {
+                $(ResponseKind::$name(response) => response.encode(frame, version),)+
+                other => return Err(format!("{other:?} is not written here")),
+            };
+            written.map_err(|error| error.to_string())
+        }
+    };
+}
+
+rare_apis! {
+    ListOffsets(ListOffsetsRequest),
+    Metadata(MetadataRequest),
+    OffsetCommit(OffsetCommitRequest),
+    OffsetFetch(OffsetFetchRequest),
+    FindCoordinator(FindCoordinatorRequest),
+    JoinGroup(JoinGroupRequest),
+    Heartbeat(HeartbeatRequest),
+    LeaveGroup(LeaveGroupRequest),
+    SyncGroup(SyncGroupRequest),
+    DescribeGroups(DescribeGroupsRequest),
+    ListGroups(ListGroupsRequest),
+    CreateTopics(CreateTopicsRequest),
+    DeleteTopics(DeleteTopicsRequest),
+    DeleteRecords(DeleteRecordsRequest),
+    InitProducerId(InitProducerIdRequest),
+    OffsetForLeaderEpoch(OffsetForLeaderEpochRequest),
+    AddPartitionsToTxn(AddPartitionsToTxnRequest),
+    AddOffsetsToTxn(AddOffsetsToTxnRequest),
+    EndTxn(EndTxnRequest),
+    TxnOffsetCommit(TxnOffsetCommitRequest),
+    DescribeConfigs(DescribeConfigsRequest),
+    AlterConfigs(AlterConfigsRequest),
+    DescribeLogDirs(DescribeLogDirsRequest),
+    CreatePartitions(CreatePartitionsRequest),
+    DeleteGroups(DeleteGroupsRequest),
+    IncrementalAlterConfigs(IncrementalAlterConfigsRequest),
+    OffsetDelete(OffsetDeleteRequest),
+    DescribeCluster(DescribeClusterRequest),
+    DescribeProducers(DescribeProducersRequest),
+    DescribeTransactions(DescribeTransactionsRequest),
+    ListTransactions(ListTransactionsRequest),
+    DescribeTopicPartitions(DescribeTopicPartitionsRequest),
+    SaslHandshake(SaslHandshakeRequest),
+    SaslAuthenticate(SaslAuthenticateRequest),
+}
+
 /// Decodes a request's body: what follows its header. Strings and bytes of the request share the
 /// memory of `body`; all else takes at most [`shape::DECODED_BYTES_FACTOR`] times its length and
 /// [`shape::DECODED_BYTES_FREE`].
@@ -79,7 +160,7 @@ pub fn decode(key: i16, version: i16, body: Bytes) -> Result<RequestKind, ColdEr
         reason,
     })?;
     let mut rest = body;
-    let request = RequestKind::decode(api, &mut rest, version)
+    let request = decode_body(api, &mut rest, version)
         .map_err(|reason| library_error(key, version, reason))?;
     if !rest.is_empty() {
         return Err(library_error(key, version, "bytes are left"));
@@ -107,8 +188,7 @@ pub fn encode(
     if header == Encoding::Flexible {
         frame.put_u8(0);
     }
-    response
-        .encode(&mut frame, version)
+    encode_body(response, &mut frame, version)
         .map_err(|reason| library_error(key, version, reason))?;
     let length = i32::try_from(frame.len() - 4)
         .map_err(|_| library_error(key, version, "the response is longer than 2 GiB"))?;

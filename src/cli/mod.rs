@@ -7,8 +7,10 @@
 pub mod config;
 pub mod doctor;
 mod feed;
+pub mod group;
 pub mod input;
 pub mod jitter;
+pub mod kafka;
 pub mod log;
 pub mod outcome;
 pub mod progress;
@@ -17,6 +19,7 @@ pub mod run;
 pub mod serve;
 mod settings;
 pub mod submit;
+pub mod topic;
 pub mod tune;
 
 use std::ffi::OsStr;
@@ -44,6 +47,10 @@ enum Command {
     Submit(submit::SubmitArgs),
     /// Look into a data directory; changes nothing
     Log(log::LogArgs),
+    /// List, create, describe and delete topics of a node or a Kafka cluster
+    Topic(topic::TopicArgs),
+    /// List and describe consumer groups of a node or a Kafka cluster
+    Group(group::GroupArgs),
     /// Say whether a configuration is valid and what it comes to; connects to nothing
     Config(config::ConfigArgs),
     /// Lay out the CPUs of this host, check and change what keeps it from being fast
@@ -86,6 +93,8 @@ impl Cli {
             Command::Serve(args) => serve::serve(args),
             Command::Submit(args) => submit::submit(args),
             Command::Log(args) => log::log(&args),
+            Command::Topic(args) => topic::topic(&args),
+            Command::Group(args) => group::group(&args),
             Command::Config(args) => config::config(&args),
             Command::Tune(args) => tune::tune(&args),
             Command::Jitter(args) => jitter::jitter(&args),

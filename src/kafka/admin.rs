@@ -155,7 +155,7 @@ impl TopicAdmin {
 }
 
 /// Sends librdkafka's log lines where all others go.
-struct Logged;
+pub(super) struct Logged;
 
 impl ClientContext for Logged {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {

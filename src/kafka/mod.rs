@@ -7,6 +7,7 @@
 //! - [`native`]: the safe API over librdkafka. All unsafe code is in there.
 //! - [`properties`]: typed options to librdkafka's properties, and nothing else knows these names.
 //! - [`admin`]: topics that have to exist before a shard starts.
+//! - [`operator`]: topics and consumer groups, for people at a terminal.
 //! - [`client`]: transactions sent to a cluster and read from it by programs without an engine.
 //! - `cluster`: one core's end of one cluster; `helper`: its blocking calls.
 //! - [`storage`]: all of a core's clusters behind the engine's seam.
@@ -17,6 +18,7 @@ pub mod cluster;
 pub mod fence;
 mod helper;
 pub mod native;
+pub mod operator;
 mod placement;
 pub mod properties;
 pub mod storage;

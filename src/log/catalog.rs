@@ -329,8 +329,10 @@ impl Catalog {
         self.settings = settings;
     }
 
-    /// Gives an id to each topic that has none: those of a directory of an earlier program. Says
-    /// whether there were any.
+    /// Gives an id to each topic that has none: those of a directory of an earlier program.
+    ///
+    /// # Errors
+    /// Those of `uuid`; some may have got theirs.
     pub(super) fn name_all<E>(
         &mut self,
         mut uuid: impl FnMut() -> Result<Uuid, E>,

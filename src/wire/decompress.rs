@@ -143,9 +143,12 @@ fn snappy(compressed: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), Deco
     while let Some((length, tail)) = rest.split_first_chunk() {
         let length = usize::try_from(i32::from_be_bytes(*length)).map_err(|_| CORRUPT)?;
         let (block, tail) = tail.split_at_checked(length).ok_or(CORRUPT)?;
-        left -= snappy_block(block, left, out).map_err(|error| match error {
-            DecompressError::TooLarge { .. } => DecompressError::TooLarge { limit },
-            error => error,
+        left -= snappy_block(block, left, out).map_err(|error| {
+            if matches!(error, DecompressError::TooLarge { .. }) {
+                DecompressError::TooLarge { limit }
+            } else {
+                error
+            }
         })?;
         rest = tail;
     }

@@ -1,4 +1,5 @@
 //! A log on a simulated disk, with the keeper run by hand and simulated time.
+#![allow(dead_code)] // Each test uses a part of it.
 
 use std::sync::Arc;
 

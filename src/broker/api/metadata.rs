@@ -21,11 +21,11 @@ use super::super::view::{Endpoint, TopicView, View};
 
 /// What anybody may do with a topic, as bits by Kafka's AclOperation: read, write, create, delete,
 /// alter, describe, describe configs, alter configs.
-const TOPIC_OPERATIONS: i32 = 0b1101_1111_1000;
+pub(super) const TOPIC_OPERATIONS: i32 = 0b1101_1111_1000;
 
 /// The same for the cluster: create, alter, describe, cluster action, describe configs, alter
 /// configs, idempotent write.
-const CLUSTER_OPERATIONS: i32 = 0b1_1111_1010_0000;
+pub(super) const CLUSTER_OPERATIONS: i32 = 0b1_1111_1010_0000;
 
 /// The first version that tells "no topics" from "all topics" by an empty list.
 const EMPTY_IS_NONE: i16 = 1;

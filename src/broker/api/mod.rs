@@ -1,12 +1,13 @@
 //! A file per API, or per few that are alike: from a request to its answer.
 
+pub(super) mod describe;
 pub(super) mod fetch;
 pub(super) mod gather;
 pub(super) mod metadata;
 pub(super) mod offsets;
 pub(super) mod produce;
 
-use kafka_protocol::messages::RequestKind;
+use kafka_protocol::messages::{RequestKind, ResponseKind};
 
 use crate::log::disk::Disk;
 use crate::wire::api;
@@ -52,6 +53,15 @@ impl Broker {
                 let endpoint = &self.view.endpoints[usize::from(client.listener)];
                 let response = metadata::find_coordinator(&request, version, &self.view, endpoint);
                 self.respond(&client, &response);
+            }
+            RequestKind::DescribeCluster(request) => {
+                let endpoint = &self.view.endpoints[usize::from(client.listener)];
+                let response = describe::cluster(&request, &self.view, endpoint);
+                self.respond(&client, &ResponseKind::DescribeCluster(response));
+            }
+            RequestKind::DescribeTopicPartitions(request) => {
+                let response = describe::topic_partitions(&request, &self.view);
+                self.respond(&client, &ResponseKind::DescribeTopicPartitions(response));
             }
             RequestKind::ListOffsets(request) => {
                 let (response, parts) = offsets::list_offsets(&request, &self.view);

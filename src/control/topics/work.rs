@@ -5,16 +5,17 @@
 
 use std::collections::BTreeMap;
 
-use kafka_protocol::messages::{MetadataResponse, RequestKind, ResponseKind, TopicName};
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::{
+    MetadataRequest, MetadataResponse, RequestKind, ResponseKind, TopicName,
+};
 use uuid::Uuid;
 
 use super::facts::{Facts, RESERVED, Role};
 use super::refusal::Refusal;
 use crate::config::INLET;
-use crate::ids::TopicId;
-use crate::log::catalog::{Catalog, Topic};
-use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::metadata_request::MetadataRequest;
+use crate::ids::{StripeId, TopicId};
+use crate::log::catalog::{Catalog, CatalogError, NewTopic, Topic};
 
 /// Makes ids for new topics; fails where the system has no random numbers.
 pub type MakeUuid<'a> = &'a mut dyn FnMut() -> Result<Uuid, String>;
@@ -102,10 +103,10 @@ impl Work<'_> {
         let stripes = self.facts.stripes;
         // Topics with few partitions do not all begin in the same stripe.
         let turn = self.catalog.next_topic().0 % u32::from(stripes);
-        let new = crate::log::catalog::NewTopic {
+        let new = NewTopic {
             name,
             partitions,
-            first: crate::ids::StripeId(turn as u16),
+            first: StripeId(turn as u16),
             uuid,
             configs,
         };
@@ -143,7 +144,7 @@ pub(super) fn own(name: &str) -> Refusal {
 fn check_name_is_free(name: &str) -> Result<(), Refusal> {
     if name == INLET {
         let name = name.to_owned();
-        return Err(crate::log::catalog::CatalogError::Exists { name }.into());
+        return Err(CatalogError::Exists { name }.into());
     }
     if name.starts_with(RESERVED) {
         return Err(Refusal::new(

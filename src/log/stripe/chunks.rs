@@ -146,7 +146,9 @@ impl<C: std::ops::Deref<Target = [u8]>> Chunks<C> {
         }
         if !self.make_places(missing) {
             self.release(range);
-            self.starved.push_back(slot);
+            if !self.starved.contains(&slot) {
+                self.starved.push_back(slot);
+            }
             return Demand::Waits;
         }
         for position in positions(range) {
@@ -160,7 +162,11 @@ impl<C: std::ops::Deref<Target = [u8]>> Chunks<C> {
         });
         match absent {
             Some(index) => {
-                self.chunks[index].waiting.push(slot);
+                let waiting = &mut self.chunks[index].waiting;
+                // A partition may have many readers; one word is enough for all.
+                if !waiting.contains(&slot) {
+                    waiting.push(slot);
+                }
                 Demand::Waits
             }
             None => Demand::Ready,

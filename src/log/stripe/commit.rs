@@ -184,27 +184,6 @@ impl<D: Disk> Stripe<D> {
         }
     }
 
-    /// Puts a state pair into the open frame, in which there is room, and into memory.
-    pub(super) fn write_pair(&mut self, key: &[u8], value: &[u8]) {
-        let open = self.writer.open.as_mut().expect("room was reserved in it");
-        let key_bytes = u16::try_from(key.len()).expect("checked before the first write");
-        let partition = crate::ids::PartitionId(0);
-        open.push(EntryKind::State, partition, key_bytes, |out| {
-            let (to_key, rest) = out.split_at_mut(key.len());
-            to_key.copy_from_slice(key);
-            rest[..value.len()].copy_from_slice(value);
-            key.len() + value.len()
-        });
-        if value.is_empty() {
-            self.values.remove(key);
-        } else if let Some(stored) = self.values.get_mut(key) {
-            stored.clear();
-            stored.extend_from_slice(value);
-        } else {
-            self.values.insert(key.to_vec(), value.to_vec());
-        }
-    }
-
     fn write_position(&mut self, slot: Slot, next: Offset, core: &mut Core<D>) {
         let part = &mut self.parts[slot.index()];
         assert!(

@@ -14,6 +14,7 @@
 //! | `segments`, `roll` | the segments; from one to the next |
 //! | `retention`, `starts` | which old segments may go; where partitions start |
 //! | `read`, `chunks`, `tail` | records from memory, else from the device |
+//! | `pairs` | state pairs, of handlers and of the broker |
 //! | `produce`, `fetch`, `times` | the broker's part: whole batches in and out, search by time |
 
 mod append;
@@ -22,6 +23,7 @@ mod commit;
 mod fetch;
 mod frame;
 mod options;
+mod pairs;
 mod part;
 mod produce;
 mod read;
@@ -36,7 +38,6 @@ mod times;
 mod writer;
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
 
 use crate::ids::{FrameSeq, Nanos, Offset, PartitionId, StripeId};
 use crate::limits::{BLOCK_BYTES, FRAME_BYTES_MAX};
@@ -44,7 +45,7 @@ use crate::log::disk::{Disk, Op, Tag};
 use crate::log::format::{FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES};
 use crate::log::state::PartitionOffsets;
 use crate::log::storage::Offsets;
-use crate::storage::{RESERVED_KEY, StorageError};
+use crate::storage::StorageError;
 
 use append::Pending;
 use chunks::Chunks;
@@ -101,29 +102,6 @@ impl<D: Disk> Stripe<D> {
 
     pub(super) fn id(&self) -> StripeId {
         self.id
-    }
-
-    /// Visits every state pair of handlers, as of the last commit.
-    pub(super) fn state(&self, visit: &mut dyn FnMut(&[u8], &[u8])) {
-        let reserved = (Bound::Unbounded, Bound::Excluded(&[RESERVED_KEY][..]));
-        for (key, value) in self.values.range::<[u8], _>(reserved) {
-            visit(key, value);
-        }
-    }
-
-    /// Visits the pairs with reserved keys that begin with `prefix`.
-    pub(super) fn reserved_values(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8])) {
-        let from = prefix.max(&[RESERVED_KEY]);
-        let pairs = self
-            .values
-            .range::<[u8], _>((Bound::Included(from), Bound::Unbounded));
-        for (key, value) in pairs.take_while(|(key, _)| key.starts_with(prefix)) {
-            visit(key, value);
-        }
-    }
-
-    pub(super) fn value(&self, key: &[u8]) -> Option<&[u8]> {
-        self.values.get(key).map(Vec::as_slice)
     }
 
     pub(super) fn position(&self, slot: Slot) -> Offset {

@@ -1,4 +1,4 @@
-//! The broker's batches, markers and pairs into the open frame.
+//! The broker's batches and markers into the open frame.
 //!
 //! Owns: the checks of a batch from outside. Never does: waiting; allocation for a producer that
 //! is known. Runs on: the stripe's core.
@@ -14,7 +14,6 @@ use crate::log::disk::Disk;
 use crate::log::format::{EntryKind, entry_bytes};
 use crate::log::state::producer_batch;
 use crate::log::storage::{AppendError, Ends, Fate, Mark, Placed, Submission};
-use crate::storage::RESERVED_KEY;
 use crate::wire::{
     BatchError, BatchView, CONTROL_BATCH_BYTES, ControlBatch, ControlKind, assign, write_control,
 };
@@ -107,7 +106,12 @@ impl<D: Disk> Stripe<D> {
         }
     }
 
-    fn make_room(&mut self, bytes: usize, now: Now, core: &mut Core<D>) -> Result<(), AppendError> {
+    pub(super) fn make_room(
+        &mut self,
+        bytes: usize,
+        now: Now,
+        core: &mut Core<D>,
+    ) -> Result<(), AppendError> {
         match self.reserve(bytes, now, core) {
             Room::Enough => Ok(()),
             Room::Full => Err(AppendError::Full),
@@ -235,38 +239,5 @@ impl<D: Disk> Stripe<D> {
             mark,
             first: Submission::New,
         }
-    }
-
-    /// See [`crate::log::storage::LogStorage::put`].
-    pub(in crate::log) fn put<'a>(
-        &mut self,
-        now: Now,
-        pairs: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
-        core: &mut Core<D>,
-    ) -> Result<Mark, AppendError> {
-        if self.poison.is_some() {
-            return Err(AppendError::Poisoned);
-        }
-        let mut bytes = 0;
-        for (key, value) in pairs.clone() {
-            assert!(
-                key.first() == Some(&RESERVED_KEY),
-                "the broker's keys are reserved ones"
-            );
-            if key.len() > usize::from(u16::MAX) {
-                return Err(AppendError::TooLarge {
-                    bytes: key.len(),
-                    bytes_max: u16::MAX.into(),
-                });
-            }
-            bytes += entry_bytes(key.len() + value.len());
-        }
-        if bytes > 0 {
-            self.make_room(bytes, now, core)?;
-        }
-        for (key, value) in pairs {
-            self.write_pair(key, value);
-        }
-        Ok(self.mark_last())
     }
 }

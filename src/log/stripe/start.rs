@@ -12,7 +12,7 @@ use super::segments::Segments;
 use super::starts::Cleaning;
 use super::tail::Tail;
 use super::writer::Writer;
-use super::{Core, PartitionSpec, Stripe, commit};
+use super::{Core, PartitionSpec, Processing, Stripe, commit};
 use crate::ids::{Nanos, TopicId};
 use crate::limits::BLOCK_BYTES;
 use crate::log::disk::Disk;
@@ -85,8 +85,12 @@ pub(super) fn restored(spec: &PartitionSpec, state: &mut StripeState) -> Part {
         part.log_start = offsets.log_start;
         part.next = offsets.next;
         part.durable = offsets.next;
-        // Where nobody processed, retention may have moved past the old position.
-        part.position = offsets.position.max(offsets.log_start);
+        part.position = match spec.processing {
+            // While nobody processed, retention may have moved past the old position.
+            Processing::Handler => offsets.position.max(offsets.log_start),
+            // It stays what the frames say: nobody goes by it.
+            Processing::None => offsets.position,
+        };
         part.position_durable = part.position;
     }
     part.producers = state.producers.remove(&spec.id).unwrap_or_default();

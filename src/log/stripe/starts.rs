@@ -19,6 +19,10 @@ use crate::log::storage::{DeleteError, Mark};
 /// How often each partition's bounds are looked at.
 const ROUND_NS: u64 = 1_000_000_000;
 
+/// Rounds in which each partition's idle producers are looked for once: going through them all
+/// takes longer than looking at bounds.
+const ROUNDS_PER_EXPIRY: usize = 64;
+
 /// Partitions looked at in one cycle, and batches of one that may go in it.
 const PARTITIONS_PER_CYCLE: usize = 16;
 const BATCHES_PER_CYCLE: usize = 1024;
@@ -34,6 +38,7 @@ enum Look {
 #[derive(Debug)]
 pub(super) struct Cleaning {
     next: usize,
+    round: usize,
     round_at: Nanos,
     look: Look,
 }
@@ -42,6 +47,7 @@ impl Cleaning {
     pub(super) fn new() -> Cleaning {
         Cleaning {
             next: 0,
+            round: 0,
             round_at: Nanos(0),
             look: Look::Again,
         }
@@ -140,7 +146,9 @@ impl<D: Disk> Stripe<D> {
         part.bytes = live.map(|e| u64::from(e.bytes)).sum();
         core.backlog += part.backlog();
         self.parts.push(part);
+        // So that neither grows later, when there is work to do.
         self.touched.reserve(self.parts.len() - self.touched.len());
+        core.ready.reserve(1 + core.ready.len());
         start::list(&mut self.topics, spec.topic, slot);
         core.queue(&mut self.parts[slot.index()]);
         slot
@@ -169,14 +177,18 @@ impl<D: Disk> Stripe<D> {
         for _ in 0..PARTITIONS_PER_CYCLE {
             let Some(part) = self.parts.get_mut(self.cleaning.next) else {
                 self.cleaning.next = 0;
+                self.cleaning.round += 1;
                 self.cleaning.round_at = now.mono.after(ROUND_NS);
                 break;
             };
+            let turn = (self.cleaning.next + self.cleaning.round) % ROUNDS_PER_EXPIRY;
             self.cleaning.next += 1;
             if part.life == Life::Deleted {
                 continue;
             }
-            part.producers.expire(now.millis());
+            if turn == 0 {
+                part.producers.expire(now.millis());
+            }
             let (to, gone) = kept_from(part, self.segments.entries(part.id, part.log_start), now);
             if to > part.log_start {
                 set_start(part, to, gone);
@@ -234,7 +246,4 @@ fn set_start(part: &mut Part, to: Offset, gone: u64) {
     part.log_start = part.log_start.max(to);
     part.bytes -= gone;
     part.producers.forget_before(part.log_start);
-    if part.processing == Processing::None {
-        part.position = part.position.max(part.log_start);
-    }
 }

@@ -4,21 +4,14 @@
 //! Runs on: the core that owns stripe 0.
 
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::offset_commit_response::{
-    OffsetCommitResponsePartition, OffsetCommitResponseTopic,
-};
-use kafka_protocol::messages::txn_offset_commit_response::{
-    TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
-};
-use kafka_protocol::messages::{
-    OffsetCommitRequest, OffsetCommitResponse, TopicName, TxnOffsetCommitRequest,
-    TxnOffsetCommitResponse,
-};
+use kafka_protocol::messages::{OffsetCommitRequest, TxnOffsetCommitRequest};
 
 use super::format::{Key, entry_bytes};
-use super::state::{Group, State};
-use super::stores::{Change, Reply};
-use super::{Groups, Name, answers};
+use super::lines::{Lines, good, plain_lines, plain_reply, transaction_lines, transaction_reply};
+use super::state::Group;
+use super::stores::Change;
+use super::words::State;
+use super::{GroupOptions, Groups, Name, answers};
 use crate::broker::coordinator::offsets::{Entry, Origin, Place};
 use crate::broker::coordinator::{Call, Effect, Pair, Topics};
 use crate::ids::{Offset, PartitionIndex, UnixMillis};
@@ -27,20 +20,6 @@ use crate::ids::{Offset, PartitionIndex, UnixMillis};
 const NAMES_MISSING_GROUP: i16 = 9;
 /// OffsetCommit's retention time for "as the broker thinks".
 const DEFAULT_RETENTION: i64 = -1;
-
-/// One partition of a commit, and what becomes of it.
-struct Line {
-    partition: i32,
-    offset: i64,
-    leader_epoch: i32,
-    metadata: Name,
-    error: i16,
-}
-
-struct Lines {
-    name: TopicName,
-    partitions: Vec<Line>,
-}
 
 /// Who commits, as it says.
 struct Committer<'a> {
@@ -52,70 +31,11 @@ struct Committer<'a> {
     version: i16,
 }
 
-fn plain_lines(request: &OffsetCommitRequest) -> Vec<Lines> {
-    let topics = request.topics.iter().map(|topic| Lines {
-        name: topic.name.clone(),
-        partitions: topic
-            .partitions
-            .iter()
-            .map(|partition| Line {
-                partition: partition.partition_index,
-                offset: partition.committed_offset,
-                leader_epoch: partition.committed_leader_epoch,
-                metadata: partition.committed_metadata.as_deref().unwrap_or("").into(),
-                error: 0,
-            })
-            .collect(),
-    });
-    topics.collect()
-}
-
-fn transaction_lines(request: &TxnOffsetCommitRequest) -> Vec<Lines> {
-    let topics = request.topics.iter().map(|topic| Lines {
-        name: topic.name.clone(),
-        partitions: topic
-            .partitions
-            .iter()
-            .map(|partition| Line {
-                partition: partition.partition_index,
-                offset: partition.committed_offset,
-                leader_epoch: partition.committed_leader_epoch,
-                metadata: partition.committed_metadata.as_deref().unwrap_or("").into(),
-                error: 0,
-            })
-            .collect(),
-    });
-    topics.collect()
-}
-
-fn plain_reply(lines: Vec<Lines>) -> Reply {
-    let partition = |line: &Line| {
-        OffsetCommitResponsePartition::default()
-            .with_partition_index(line.partition)
-            .with_error_code(line.error)
-    };
-    let topic = |lines: Lines| {
-        OffsetCommitResponseTopic::default()
-            .with_name(lines.name)
-            .with_partitions(lines.partitions.iter().map(partition).collect())
-    };
-    let topics = lines.into_iter().map(topic).collect();
-    Reply::OffsetCommit(OffsetCommitResponse::default().with_topics(topics))
-}
-
-fn transaction_reply(lines: Vec<Lines>) -> Reply {
-    let partition = |line: &Line| {
-        TxnOffsetCommitResponsePartition::default()
-            .with_partition_index(line.partition)
-            .with_error_code(line.error)
-    };
-    let topic = |lines: Lines| {
-        TxnOffsetCommitResponseTopic::default()
-            .with_name(lines.name)
-            .with_partitions(lines.partitions.iter().map(partition).collect())
-    };
-    let topics = lines.into_iter().map(topic).collect();
-    Reply::TxnOffsetCommit(TxnOffsetCommitResponse::default().with_topics(topics))
+/// What all entries of a commit share.
+struct Terms {
+    order: u64,
+    committed: UnixMillis,
+    expires: Option<UnixMillis>,
 }
 
 /// A partition that exists, by its number on the wire.
@@ -130,14 +50,6 @@ pub(super) fn find_partition(
         (Some((_, partitions)), Some(index)) if index < partitions => Ok(PartitionIndex(index)),
         (Some(_) | None, Some(_) | None) => Err(ResponseError::UnknownTopicOrPartition),
     }
-}
-
-/// The lines that nothing is wrong with yet.
-fn good(lines: &mut [Lines]) -> impl Iterator<Item = (&TopicName, &mut Line)> {
-    lines.iter_mut().flat_map(|topic| {
-        let lines = topic.partitions.iter_mut().filter(|line| line.error == 0);
-        lines.map(|line| (&topic.name, line))
-    })
 }
 
 impl<R: Copy> Groups<R> {
@@ -224,47 +136,12 @@ impl<R: Copy> Groups<R> {
             let mut scope = self.core.scope(call.now, effects);
             group.heard_of(committer.member, &mut scope);
         }
-        let order = self.core.stores.order();
-        let mut entries = Vec::new();
-        let mut pairs = Vec::new();
-        let mut bytes = 0;
-        let options = &self.core.options;
-        let mut room = options.offsets_max.saturating_sub(group.offsets.len());
-        for (topic, line) in good(lines) {
-            if line.metadata.len() > options.offset_metadata_max {
-                line.error = ResponseError::OffsetMetadataTooLarge.code();
-                continue;
-            }
-            let index = PartitionIndex(line.partition.unsigned_abs());
-            let place: Place = ((topic.as_str()).into(), index);
-            let entry = Entry {
-                order,
-                offset: Offset(line.offset),
-                leader_epoch: line.leader_epoch,
-                committed: call.now.millis(),
-                expires,
-                metadata: Name::clone(&line.metadata),
-            };
-            let pair = pair(&name, committer.origin, &place, &entry);
-            bytes += pair.key.len() + pair.value.len();
-            let is_known = group.offsets.holds(committer.origin, &place);
-            if bytes > options.commit_bytes_max || (!is_known && room == 0) {
-                line.error = ResponseError::InvalidCommitOffsetSize.code();
-                continue;
-            }
-            if !is_known {
-                room -= 1;
-            }
-            group
-                .offsets
-                .begin(committer.origin, place.clone(), entry.clone());
-            entries.push((place, entry));
-            pairs.push(pair);
-        }
-        match entries.is_empty() {
-            true => Vec::new(),
-            false => vec![(Change::Commit(name, committer.origin, entries), pairs)],
-        }
+        let terms = Terms {
+            order: self.core.stores.order(),
+            committed: call.now.millis(),
+            expires,
+        };
+        group.begin_commit(committer.origin, &terms, lines, &self.core.options)
     }
 
     fn check_committer(&self, committer: &Committer<'_>) -> Result<(), ResponseError> {
@@ -291,6 +168,15 @@ impl<R: Copy> Groups<R> {
     }
 }
 
+/// What a pair counts: a transaction's is stored once more at its end, under a longer key than it has
+/// then, and all of them together.
+fn bytes_of(origin: Origin, pair: &Pair) -> usize {
+    match origin {
+        Origin::Plain => pair.key.len() + pair.value.len(),
+        Origin::Transaction(_) => 2 * pair.key.len() + pair.value.len(),
+    }
+}
+
 /// How an entry is stored.
 pub(super) fn pair(group: &Name, origin: Origin, place: &Place, entry: &Entry) -> Pair {
     Pair {
@@ -309,6 +195,64 @@ pub(super) fn key(group: &Name, origin: Origin, (topic, partition): &Place) -> K
 }
 
 impl<R: Copy> Group<R> {
+    /// Begins the commit of the good lines that there is room for. Gives back what is to be stored.
+    fn begin_commit(
+        &mut self,
+        origin: Origin,
+        terms: &Terms,
+        lines: &mut [Lines],
+        options: &GroupOptions,
+    ) -> Vec<(Change, Vec<Pair>)> {
+        let mut entries = Vec::new();
+        let mut pairs = Vec::new();
+        let mut bytes = self.bytes_of_end(origin);
+        let mut room = options.offsets_max.saturating_sub(self.offsets.len());
+        for (topic, line) in good(lines) {
+            if line.metadata.len() > options.offset_metadata_max {
+                line.error = ResponseError::OffsetMetadataTooLarge.code();
+                continue;
+            }
+            // It was found, so it is not negative.
+            let index = PartitionIndex(line.partition.unsigned_abs());
+            let place: Place = (topic.as_str().into(), index);
+            let entry = Entry {
+                order: terms.order,
+                offset: Offset(line.offset),
+                leader_epoch: line.leader_epoch,
+                committed: terms.committed,
+                expires: terms.expires,
+                metadata: Name::clone(&line.metadata),
+            };
+            let pair = pair(&self.name, origin, &place, &entry);
+            let more = bytes_of(origin, &pair);
+            let is_known = self.offsets.holds(origin, &place);
+            if bytes + more > options.commit_bytes_max || (!is_known && room == 0) {
+                line.error = ResponseError::InvalidCommitOffsetSize.code();
+                continue;
+            }
+            bytes += more;
+            room -= usize::from(!is_known);
+            self.offsets.begin(origin, place.clone(), entry.clone());
+            entries.push((place, entry));
+            pairs.push(pair);
+        }
+        let change = Change::Commit(Name::clone(&self.name), origin, entries);
+        match pairs.is_empty() {
+            true => Vec::new(),
+            false => vec![(change, pairs)],
+        }
+    }
+
+    /// What the end of a transaction has to store as it is now.
+    fn bytes_of_end(&self, origin: Origin) -> usize {
+        let Origin::Transaction(producer) = origin else {
+            return 0;
+        };
+        let pending = self.offsets.pending_of(producer);
+        let pairs = pending.map(|(place, entry)| pair(&self.name, origin, place, entry));
+        pairs.map(|pair| bytes_of(origin, &pair)).sum()
+    }
+
     /// Kafka's validateOffsetCommit.
     fn check_committer(&self, committer: &Committer<'_>) -> Result<(), ResponseError> {
         let is_plain = committer.origin == Origin::Plain;

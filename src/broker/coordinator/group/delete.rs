@@ -3,7 +3,7 @@
 //! Owns: what is forgotten and when. Never does: forgetting before that is durable. Runs on: the core
 //! that owns stripe 0.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use kafka_protocol::ResponseError;
@@ -17,17 +17,16 @@ use kafka_protocol::messages::{
 
 use super::commit::{find_partition, key};
 use super::format::Key;
-use super::state::{Group, Recorded, State, UnusedSince};
+use super::state::Group;
 use super::stores::{Change, Reply};
 use super::timers::Timer;
+use super::words::{Recorded, State, UnusedSince};
 use super::{Groups, Name, answers};
 use crate::broker::coordinator::offsets::{Entry, Origin, Place};
 use crate::broker::coordinator::{Call, Effect, Pair};
 use crate::clock::Now;
 use crate::ids::UnixMillis;
 
-/// Places whose removal is one store: what is deleted may be more than one write of the log takes.
-const PLACES_PER_STORE: usize = 2_000;
 /// Groups that one look for unused offsets goes through; the next follows at once, after others had
 /// their turn.
 const GROUPS_PER_LOOK: usize = 64;
@@ -35,34 +34,49 @@ const GROUPS_PER_LOOK: usize = 64;
 type Changes = Vec<(Change, Vec<Pair>)>;
 
 impl<R: Copy> Group<R> {
-    /// Begins to delete places; both what was committed and what transactions hold.
-    fn delete(&mut self, places: &BTreeSet<Place>, order: u64, changes: &mut Changes) {
-        let places: Vec<&Place> = places.iter().collect();
-        for chunk in places.chunks(PLACES_PER_STORE) {
-            let chunk: BTreeSet<&Place> = chunk.iter().copied().collect();
-            let plain = chunk.iter().map(|place| (Origin::Plain, *place));
-            let pending = self.offsets.pending_places();
-            let pending = pending
-                .filter(|(_, place)| chunk.contains(place))
-                .map(|(producer, place)| (Origin::Transaction(producer), place));
-            let pairs: Vec<Pair> = plain
-                .chain(pending)
-                .map(|(origin, place)| key(&self.name, origin, place).removal())
-                .collect();
-            for place in &chunk {
-                self.offsets.begin_deletion(place, order);
+    /// Begins to delete places; both what was committed and what transactions hold. A store has at most
+    /// that many bytes.
+    fn delete(
+        &mut self,
+        places: BTreeSet<Place>,
+        order: u64,
+        bytes_max: usize,
+        changes: &mut Changes,
+    ) {
+        let mut pending: BTreeMap<Place, Vec<i64>> = BTreeMap::new();
+        for (producer, place) in self.offsets.pending_places() {
+            pending.entry(place.clone()).or_default().push(producer);
+        }
+        let (mut gone, mut pairs, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let change = |gone| Change::Delete(Name::clone(&self.name), order, gone);
+        for place in places {
+            self.offsets.begin_deletion(&place, order);
+            let producers = pending.remove(&place).unwrap_or_default();
+            let transactions = producers.into_iter().map(Origin::Transaction);
+            let origins = std::iter::once(Origin::Plain).chain(transactions);
+            let removal = |origin| key(&self.name, origin, &place).removal();
+            let removals: Vec<Pair> = origins.map(removal).collect();
+            let more: usize = removals.iter().map(|pair| pair.key.len()).sum();
+            if bytes + more > bytes_max && !gone.is_empty() {
+                let full = (std::mem::take(&mut gone), std::mem::take(&mut pairs));
+                changes.push((change(full.0), full.1));
+                bytes = 0;
             }
-            let gone = chunk.into_iter().cloned().collect();
-            changes.push((Change::Delete(Name::clone(&self.name), order, gone), pairs));
+            bytes += more;
+            gone.push(place);
+            pairs.extend(removals);
+        }
+        if !gone.is_empty() {
+            changes.push((change(gone), pairs));
         }
     }
 
     /// Begins to delete all of it.
-    fn delete_all(&mut self, order: u64, changes: &mut Changes) {
+    fn delete_all(&mut self, order: u64, bytes_max: usize, changes: &mut Changes) {
         let committed = self.offsets.places();
         let pending = self.offsets.pending_places().map(|(_, place)| place);
         let places: BTreeSet<Place> = committed.chain(pending).cloned().collect();
-        self.delete(&places, order, changes);
+        self.delete(places, order, bytes_max, changes);
         let standing = Key::Standing(Name::clone(&self.name));
         // Whoever joins from here on has it stored again.
         self.recorded = Recorded::Nothing;
@@ -101,6 +115,7 @@ impl<R: Copy> Groups<R> {
             group.check_offset_deletion()?;
             Ok(group)
         });
+        let bytes_max = self.core.options.commit_bytes_max;
         let mut changes = Vec::new();
         let response = match checked {
             Err(error) => OffsetDeleteResponse::default().with_error_code(error.code()),
@@ -133,7 +148,7 @@ impl<R: Copy> Groups<R> {
                     group.offsets.get(place).is_some() || group.offsets.is_unstable(place)
                 });
                 let order = self.core.stores.order();
-                group.delete(&places, order, &mut changes);
+                group.delete(places, order, bytes_max, &mut changes);
                 OffsetDeleteResponse::default().with_topics(topics)
             }
         };
@@ -147,6 +162,7 @@ impl<R: Copy> Groups<R> {
         request: &DeleteGroupsRequest,
         effects: &mut Vec<Effect<R>>,
     ) {
+        let bytes_max = self.core.options.commit_bytes_max;
         let mut changes = Vec::new();
         let mut results = Vec::new();
         let mut seen = BTreeSet::new();
@@ -159,7 +175,7 @@ impl<R: Copy> Groups<R> {
                 Some(group) if group.state != State::Empty => ResponseError::NonEmptyGroup.code(),
                 Some(group) => {
                     let order = self.core.stores.order();
-                    group.delete_all(order, &mut changes);
+                    group.delete_all(order, bytes_max, &mut changes);
                     0
                 }
             };
@@ -173,6 +189,7 @@ impl<R: Copy> Groups<R> {
 
     /// A topic was deleted: no group remembers offsets of it.
     pub fn forget_topic(&mut self, name: &str, effects: &mut Vec<Effect<R>>) {
+        let bytes_max = self.core.options.commit_bytes_max;
         let mut changes = Vec::new();
         for group in self.groups.values_mut() {
             let committed = group.offsets.places();
@@ -183,7 +200,7 @@ impl<R: Copy> Groups<R> {
             let places: BTreeSet<Place> = of_topic.cloned().collect();
             if !places.is_empty() {
                 let order = self.core.stores.order();
-                group.delete(&places, order, &mut changes);
+                group.delete(places, order, bytes_max, &mut changes);
             }
         }
         self.core.stores.begin(changes, None, effects);
@@ -232,12 +249,13 @@ impl<R: Copy> Groups<R> {
             && group.expected.is_empty()
             && !keeps_some
             && !group.offsets.has_pending();
+        let bytes_max = self.core.options.commit_bytes_max;
         let mut changes = Vec::new();
         let order = self.core.stores.order();
         if may_go {
-            group.delete_all(order, &mut changes);
+            group.delete_all(order, bytes_max, &mut changes);
         } else if !unused.is_empty() {
-            group.delete(&unused, order, &mut changes);
+            group.delete(unused, order, bytes_max, &mut changes);
         }
         self.core.stores.begin(changes, None, effects);
     }

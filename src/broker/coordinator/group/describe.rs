@@ -15,7 +15,8 @@ use kafka_protocol::protocol::StrBytes;
 use super::Groups;
 use super::answers::{answer, text};
 use super::member::Member;
-use super::state::{Group, State};
+use super::state::Group;
+use super::words::State;
 use crate::broker::coordinator::{Call, Effect};
 
 /// From these versions ListGroups has a group's state, and its type (KIP-518, KIP-848).

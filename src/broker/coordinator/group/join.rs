@@ -9,7 +9,8 @@ use kafka_protocol::messages::JoinGroupRequest;
 
 use super::answers::{self, Listing, answer, join_error};
 use super::member::{Member, Protocol, Standing, Waiting};
-use super::state::{Group, News, State};
+use super::state::Group;
+use super::words::{News, State};
 use super::{GroupOptions, Groups, Name, Scope};
 use crate::broker::coordinator::{Call, Caller, Effect};
 

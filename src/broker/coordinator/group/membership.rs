@@ -16,7 +16,8 @@ use kafka_protocol::messages::{
 
 use super::answers::{self, answer, sync_error, synced};
 use super::member::Waiting;
-use super::state::{Group, State};
+use super::state::Group;
+use super::words::State;
 use super::{Groups, Name, Scope};
 use crate::broker::coordinator::{Call, Effect};
 

@@ -14,10 +14,12 @@ mod fetch;
 mod format;
 mod ids;
 mod join;
+mod lines;
 mod member;
 mod membership;
 mod options;
 mod rebalance;
+mod scope;
 mod state;
 mod stored;
 mod stores;
@@ -25,6 +27,7 @@ mod subscription;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod words;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,11 +35,11 @@ use std::sync::Arc;
 use kafka_protocol::messages::RequestKind;
 
 pub use options::GroupOptions;
+pub use words::RestoreError;
 
-use self::ids::MemberIds;
+use self::scope::{Core, Scope};
 use self::state::Group;
-use self::stores::Stores;
-use self::timers::{Timer, Timers};
+use self::timers::Timer;
 use super::{Call, Effect};
 use crate::clock::Now;
 use crate::ids::Nanos;
@@ -49,40 +52,6 @@ pub const TICKET_BIT: u64 = 1 << 63;
 
 /// The name of a group, a member, a topic.
 type Name = Arc<str>;
-
-/// A stored pair that this program did not write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RestoreError {
-    /// Its key has no form that is known.
-    #[error("the key of a stored fact about a group is not understood")]
-    Key,
-    /// Its value has not.
-    #[error("the value of a stored fact about a group is not understood")]
-    Value,
-}
-
-/// What all groups share.
-#[derive(Debug)]
-struct Core<R> {
-    options: GroupOptions,
-    timers: Timers,
-    stores: Stores<R>,
-    ids: MemberIds,
-}
-
-/// What a group may use while it handles something.
-struct Scope<'a, R> {
-    now: Now,
-    core: &'a mut Core<R>,
-    effects: &'a mut Vec<Effect<R>>,
-}
-
-impl<R> Core<R> {
-    fn scope<'a>(&'a mut self, now: Now, effects: &'a mut Vec<Effect<R>>) -> Scope<'a, R> {
-        let core = self;
-        Scope { now, core, effects }
-    }
-}
 
 /// All groups. `R` says whom to answer.
 #[derive(Debug)]
@@ -97,12 +66,7 @@ impl<R: Copy> Groups<R> {
     /// No groups. `seed` is random, another one for each start of the node: it makes member ids unique.
     pub fn new(options: GroupOptions, seed: u64) -> Groups<R> {
         Groups {
-            core: Core {
-                options,
-                timers: Timers::default(),
-                stores: Stores::default(),
-                ids: MemberIds::new(seed),
-            },
+            core: Core::new(options, seed),
             groups: BTreeMap::new(),
             looked_to: None,
         }

@@ -25,7 +25,8 @@ pub struct GroupOptions {
     /// Most partitions of which one group keeps offsets, pending ones included. Kafka has no such
     /// limit.
     pub offsets_max: usize,
-    /// Most bytes that one commit may store. More than fits one write of the log would never be taken.
+    /// Most bytes that one commit may store, that the end of a transaction may store for one group, and
+    /// that are deleted at once. What does not fit one write of the log could never be stored.
     pub commit_bytes_max: usize,
     /// Longest metadata string of an offset, in bytes (`offset.metadata.max.bytes`).
     pub offset_metadata_max: usize,

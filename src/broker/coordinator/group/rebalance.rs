@@ -10,9 +10,10 @@ use kafka_protocol::ResponseError;
 use super::answers::{self, Listing, answer};
 use super::format::{Fact, Key};
 use super::member::Standing;
-use super::state::{Group, InitialDelay, Leader, News, Recorded, Removed, State};
+use super::state::Group;
 use super::stores::Change;
 use super::timers::Timer;
+use super::words::{InitialDelay, Leader, News, Recorded, Removed, State};
 use super::{Name, Scope};
 use crate::broker::coordinator::Pair;
 

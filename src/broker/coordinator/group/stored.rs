@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 
 use super::commit::{key, pair};
 use super::format::{Fact, Key, read_entry};
-use super::state::{Group, Recorded};
+use super::state::Group;
 use super::stores::Change;
 use super::timers::Timer;
+use super::words::Recorded;
 use super::{Groups, Name, RestoreError};
 use crate::broker::coordinator::offsets::{Entry, Origin, Place};
 use crate::broker::coordinator::{Decision, Effect, Outcome, Pair};

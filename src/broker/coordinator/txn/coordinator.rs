@@ -93,8 +93,8 @@ impl<R: Copy> Transactions<R> {
         Ok(())
     }
 
-    /// After the last `restore`, also those of `groups`: goes on with what was under way, and counts
-    /// what is left of timeouts by the wall clock.
+    /// After the last `restore`, also those of `groups`, and before the first request: goes on with what
+    /// was under way, and counts what is left of timeouts by the wall clock.
     pub fn resume(&mut self, now: Now, groups: &Groups<R>, effects: &mut Vec<Effect<R>>) {
         for id in self.slots.ids() {
             let Some(fact) = self.slots.fact(&id) else {

@@ -171,7 +171,7 @@ impl<R: Copy> Transactions<R> {
     }
 
     /// Sends the markers that are due; once every partition has its own, stores the end, with what it
-    /// means for groups.
+    /// means for groups. Both have to fit one atomic store.
     pub(super) fn carry_out(
         &mut self,
         id: &Arc<str>,

@@ -42,6 +42,9 @@ mod metadata;
 mod options;
 mod slot;
 
+#[cfg(test)]
+mod tests;
+
 pub use codec::PREFIX;
 pub use coordinator::{RestoreError, Transactions};
 pub use options::TxnOptions;

@@ -94,8 +94,10 @@ class Run:
                 self.tell(done)
             except KafkaException as error:
                 print("transaction failed: {}".format(error), file=sys.stderr, flush=True)
-                if not self.abort(producer, error):
-                    producer = self.new_producer()
+                # Even where it could abort and go on: in librdkafka 2.16.1 the next call to
+                # send_offsets_to_transaction never comes back, with any broker, once one has lost its
+                # connection. The new producer's start aborts what the old one left open.
+                producer = self.new_producer()
                 self.rewind(consumer)
         consumer.close()
 
@@ -113,7 +115,7 @@ class Run:
             places[message.partition()] = message.offset() + 1
         offsets = [TopicPartition(self.source, at, offset) for at, offset in places.items()]
         group = consumer.consumer_group_metadata()
-        self.persist(lambda: producer.send_offsets_to_transaction(offsets, group, 10))
+        producer.send_offsets_to_transaction(offsets, group, 10)
         self.persist(lambda: producer.commit_transaction(10))
 
     def persist(self, step):
@@ -124,17 +126,7 @@ class Run:
             except KafkaException as error:
                 if not error.args[0].retriable() or self.is_over():
                     raise
-
-    def abort(self, producer, error):
-        """Whether the producer can go on."""
-        if error.args[0].fatal():
-            return False
-        try:
-            self.persist(lambda: producer.abort_transaction(10))
-            return True
-        except KafkaException as failed:
-            print("abort failed: {}".format(failed), file=sys.stderr, flush=True)
-            return False
+                print("tries again: {}".format(error), file=sys.stderr, flush=True)
 
     def rewind(self, consumer):
         """Back to what the transactions have committed."""

@@ -16,7 +16,7 @@ async function send(broker, topic, values, options = {}) {
 
 // Reads `count` messages in a group, commits after the last and leaves.
 async function member(broker, topic, groupId, count) {
-  const consumer = broker.kafka.consumer({ groupId })
+  const consumer = broker.kafka.consumer({ groupId, maxWaitTimeInMs: 200 })
   await consumer.connect()
   await consumer.subscribe({ topics: [topic], fromBeginning: true })
   const values = []
@@ -50,7 +50,7 @@ async function twoMembersShare(broker) {
   const topic = broker.name('shared')
   const groupId = broker.name('shared-group')
   await broker.makeTopic(topic, 4)
-  const members = [broker.kafka.consumer({ groupId }), broker.kafka.consumer({ groupId })]
+  const members = [broker.kafka.consumer({ groupId, maxWaitTimeInMs: 200 }), broker.kafka.consumer({ groupId, maxWaitTimeInMs: 200 })]
   for (const consumer of members) {
     await consumer.connect()
     await consumer.subscribe({ topics: [topic], fromBeginning: true })

@@ -51,7 +51,7 @@ class Broker {
   // The first `count` messages of a topic in their order; all that come within a second after them.
   async read(topic, count, { group, uncommitted = false } = {}) {
     const groupId = group ?? `${topic}.reader-${process.pid}-${this.readers++}`
-    const consumer = this.kafka.consumer({ groupId, readUncommitted: uncommitted })
+    const consumer = this.kafka.consumer({ groupId, readUncommitted: uncommitted, maxWaitTimeInMs: 200 })
     await consumer.connect()
     await consumer.subscribe({ topics: [topic], fromBeginning: true })
     const messages = []

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::broker::coordinator::group::state::State;
+use crate::broker::coordinator::group::words::State;
 
 const CLIENTS: usize = 5;
 
@@ -257,7 +257,7 @@ impl Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 8000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// One leader a generation, assignments come from it, commits only from the current generation's
     /// members, every request is answered in the end, and nothing panics.

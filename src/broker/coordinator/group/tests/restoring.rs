@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::broker::coordinator::group::RestoreError;
-use crate::broker::coordinator::group::state::Recorded;
+use crate::broker::coordinator::group::words::Recorded;
 
 #[test]
 fn after_a_crash_at_any_store_what_was_answered_is_there_and_nothing_is_half() {

@@ -172,3 +172,26 @@ fn who_joins_while_a_group_is_deleted_finds_it_new() {
     assert_eq!(world.groups.groups.len(), 1);
     assert_eq!(world.durable.len(), 1, "it has members is stored again");
 }
+
+#[test]
+fn a_group_of_many_offsets_is_deleted_in_several_stores_and_answered_after_the_last() {
+    let mut world = World::with(GroupOptions {
+        commit_bytes_max: 60,
+        ..GroupOptions::default()
+    });
+    for partition in 0..4 {
+        world.commit("", -1, &[(partition, 1)]);
+    }
+    world.storage = Storage::Held;
+    let to = delete(&mut world, &["g"]);
+    assert_eq!(
+        world.held.len(),
+        2,
+        "four keys of 13 bytes, and what else is known of it"
+    );
+    world.settle_one(Outcome::Durable);
+    assert!(world.answer(to).is_none());
+    world.settle_one(Outcome::Durable);
+    assert_eq!(deleted(&world, to), [0]);
+    assert!(world.durable.is_empty());
+}

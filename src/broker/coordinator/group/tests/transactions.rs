@@ -202,3 +202,24 @@ fn a_deleted_topic_takes_pending_offsets_with_it() {
     assert!(world.durable.is_empty());
     assert!(world.groups.groups.is_empty());
 }
+
+#[test]
+fn a_transaction_holds_no_more_than_its_end_can_store() {
+    let mut world = World::with(GroupOptions {
+        commit_bytes_max: 200,
+        ..GroupOptions::default()
+    });
+    assert_eq!(commit(&mut world, 3, request(9, &[(0, 1), (1, 1)])), [0, 0]);
+    assert_eq!(commit(&mut world, 3, request(9, &[(2, 1)])), [28]);
+    assert_eq!(
+        commit(&mut world, 3, request(8, &[(2, 1)])),
+        [0],
+        "another has its own"
+    );
+    let pairs = world.groups.end_transaction(9, "g", Decision::Commit);
+    let bytes: usize = pairs
+        .iter()
+        .map(|pair| pair.key.len() + pair.value.len())
+        .sum();
+    assert!(bytes <= 200, "{bytes}");
+}
