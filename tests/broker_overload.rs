@@ -130,7 +130,7 @@ fn a_fetch_of_two_gigabytes_is_bounded() {
     let before = broker.node.resident_kb();
     let answer = peer.fetch("large", 0, 0);
     assert!(
-        answer.len() >= MIB && answer.len() <= 5 * MIB,
+        answer.len() > MIB - 2048 && answer.len() <= 5 * MIB,
         "{}",
         answer.len()
     );
@@ -198,9 +198,11 @@ fn announced_bytes_that_never_come_hold_up_nobody() {
     broker.serves_others();
     let before = broker.node.resident_kb();
     let mut waiting = Vec::new();
-    for _ in 0..64 {
+    // Each sort takes of the bound what those before have left.
+    let lengths = [16_000_000_i32, 200_000, 40_000, 2000, 200];
+    for length in lengths.into_iter().flat_map(|length| [length; 64]) {
         let mut peer = broker.peer();
-        peer.send(&16_000_000_i32.to_be_bytes()).unwrap();
+        peer.send(&length.to_be_bytes()).unwrap();
         peer.send(b"\0\0\0\x09").unwrap();
         waiting.push(peer);
     }
@@ -231,6 +233,7 @@ fn compressed_bombs_stay_small() {
         }
     }
     let grown = broker.node.resident_kb().saturating_sub(before);
-    assert!(grown < 96 << 10, "{grown} KB more");
+    // What is unpacked to be looked into is bounded, on each of the two cores.
+    assert!(grown < 256 << 10, "{grown} KB more");
     broker.serves_others();
 }

@@ -168,10 +168,9 @@ fn the_node_describes_itself_in_every_version() {
             assert_eq!(response.api_keys.len(), APIS.len());
         },
     );
-    let metadata = |version: i16| {
+    let metadata = |_| {
         let topic = MetadataRequestTopic::default().with_name(Some(name(TOPIC)));
-        let request = MetadataRequest::default().with_topics(Some(vec![topic]));
-        request.with_allow_auto_topic_creation(version >= 4)
+        MetadataRequest::default().with_topics(Some(vec![topic]))
     };
     each(&mut peer, metadata, |version, response| {
         assert_eq!(response.brokers.len(), 1, "Metadata {version}");
