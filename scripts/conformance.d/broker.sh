@@ -78,6 +78,8 @@ broker_start() {
     "$program" serve --config "$base/node/config.toml" >>"$logs/broker.log" 2>&1 </dev/null \
         {run_lock}>&- &
     broker_pid=$!
+    # The shell says nothing of its end.
+    disown "$broker_pid"
     echo "$broker_pid" >"$base/node/pid"
     until broker_answers; do
         if ! kill -0 "$broker_pid" 2>/dev/null; then
@@ -112,8 +114,7 @@ broker_kill() {
     if [[ $target == kafka ]]; then
         "$here/kafka" kill --name conformance 1
     else
-        kill -KILL "$broker_pid"
-        wait "$broker_pid" 2>/dev/null || true
+        broker_end
     fi
 }
 
@@ -135,20 +136,23 @@ broker_is_ours() {
     grep -qsF "$base/node/config.toml" "/proc/$1/cmdline"
 }
 
+# Ends our node at once and waits until it is gone.
+broker_end() {
+    local pid
+    # A suite runs in a shell of its own, and so the number is known by the file.
+    pid=$(cat "$base/node/pid" 2>/dev/null) || pid=0
+    ! broker_is_ours "$pid" || kill -KILL "$pid"
+    while broker_is_ours "$pid"; do
+        sleep 0.02
+    done
+}
+
 # Ends the broker, if one is there, and removes its data.
 broker_down() {
-    local pid
     if [[ $target == kafka ]]; then
         "$here/kafka" down --name conformance
     elif [[ -d $base/node ]]; then
-        # A suite runs in a shell of its own, and so the number is known by the file.
-        pid=$(cat "$base/node/pid" 2>/dev/null) || pid=0
-        if broker_is_ours "$pid"; then
-            kill -KILL "$pid"
-            while broker_is_ours "$pid"; do
-                sleep 0.05
-            done
-        fi
+        broker_end
         rm -rf "$base/node"
     fi
 }

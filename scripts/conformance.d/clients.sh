@@ -125,6 +125,6 @@ client_run() {
     read -ra words <<<"${client_words[$client]}"
     timeout --kill-after=10 "$client_limit_seconds" "${words[@]}" "$@" \
         >"$logs/$1.out" 2>>"$logs/$1.log" </dev/null || status=$?
-    results_of_lines "" <"$logs/$1.out"
+    results_of_lines <"$logs/$1.out"
     ((status == 0)) || result failed "$1" 0 "ended with status $status; see $logs/$1.log"
 }

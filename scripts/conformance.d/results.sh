@@ -60,20 +60,21 @@ result() {
     esac
 }
 
-# results_of_lines PREFIX: takes lines "ok NAME", "not ok NAME: REASON" and "skip NAME: REASON" from
-# standard input.
+# results_of_lines: takes lines "ok NAME" and "not ok NAME: REASON" from standard input.
 results_of_lines() {
     local line count=0
     while IFS= read -r line; do
         case $line in
-        'ok '*) result passed "$1${line#ok }" 0 ;;
-        'not ok '*) result failed "$1${line#not ok }" 0 ;;
-        'skip '*) result skipped "$1${line#skip }" 0 ;;
+        'ok '*) result passed "${line#ok }" 0 ;;
+        'not ok '*)
+            line=${line#not ok }
+            result failed "${line%%: *}" 0 "${line#*: }"
+            ;;
         *) continue ;;
         esac
         count=$((count + 1))
     done
-    ((count > 0)) || result failed "$1" 0 "it printed no result"
+    ((count > 0)) || result failed "the suite itself" 0 "it printed no result"
 }
 
 # reason_to_skip FILE NAME: prints why the list leaves this test out; fails if it does not. A line of
