@@ -281,7 +281,7 @@ fn sequences_that_are_mixed_up_are_refused_and_repeated_ones_known_again() {
     assert_eq!(write(by, 2), (0, 2));
     assert_eq!(write(by, 0), (0, 0), "known again");
     assert_eq!(write(by, 2), (0, 2), "known again");
-    for gap in [1, 3, 5, 100, i32::MAX] {
+    for gap in [1, 3, 5, 100, i32::MAX - 2] {
         assert_eq!(write(by, gap).0, 45, "sequence {gap}");
     }
     let newer = Sequence {

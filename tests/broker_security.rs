@@ -228,8 +228,9 @@ fn client_certificates_are_required_where_their_authority_is_named() {
 
 #[test]
 fn a_server_of_another_authority_is_not_trusted() {
-    let broker = with_tls(&Authority::new("root"), None, "");
-    let client = Client::of(broker.address).tls(&Authority::new("other"));
+    let (authority, other) = (Authority::new("root"), Authority::new("other"));
+    let broker = with_tls(&authority, None, "");
+    let client = Client::of(broker.address).tls(&other);
     assert_eq!(client.error(), RDKafkaErrorCode::SSL);
 }
 

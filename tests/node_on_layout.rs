@@ -129,6 +129,7 @@ fn a_layout_that_does_not_hold_is_refused_and_named() {
         let mut config = Config::parse(&text, "node.toml").expect("valid");
         config.log.directory = folder.path().join("data");
         config.gateway.tcp.clear();
+        config.broker.turn_off();
         Node::start(&config, NodeOptions::default(), Ledger::new).map_err(|e| e.to_string())
     };
     let refused = |more: &str| start(more).expect_err("it does not hold");

@@ -33,7 +33,8 @@ const EXAMPLE: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/examples/data/transactions.jsonl"
 );
-const CONFIG: &str = "[log]\nstripes = 1\nsegment_bytes = 16777216\ntail_bytes = 16777216\n";
+const CONFIG: &str = "[log]\nstripes = 1\nsegment_bytes = 16777216\ntail_bytes = 16777216\n\
+     [broker]\nlisten = []\n";
 /// The only segment of a short run.
 const SEGMENT: &str = "stripe-000/00000000000000000000.log";
 

@@ -160,12 +160,7 @@ pub fn decode(key: i16, version: i16, body: Bytes) -> Result<RequestKind, ColdEr
         reason,
     })?;
     let mut rest = body;
-    let request = decode_body(api, &mut rest, version)
-        .map_err(|reason| library_error(key, version, reason))?;
-    if !rest.is_empty() {
-        return Err(library_error(key, version, "bytes are left"));
-    }
-    Ok(request)
+    decode_body(api, &mut rest, version).map_err(|reason| library_error(key, version, reason))
 }
 
 /// Encodes a response as a whole frame, with its length and header.

@@ -367,8 +367,8 @@ impl Broker {
                     self.finish_produce(ticket);
                 }
             }
-            Work::Gather(_, gather) => {
-                if gather.part(index, done) == 0 {
+            Work::Gather(client, gather) => {
+                if gather.part(index, done, client.version) == 0 {
                     self.finish_gather(ticket);
                 }
             }
@@ -434,10 +434,11 @@ impl<D: Disk> Guest<LogStorage<D>> for Broker {
         work += self.take_tells(&mut around);
         work += self.owner.turn(now, around.storage);
         work += self.deliver(&mut around);
+        // Before any request: the coordinators first go on with what a former run left.
+        work += self.coordination_turn(&mut around);
         work += self.take_asks(&mut around);
         work += self.take_calls(&mut around);
         work += self.inlet_turn(&mut around);
-        work += self.coordination_turn(&mut around);
         work += self.look_at_clock(&mut around);
         work + self.deliver(&mut around)
     }

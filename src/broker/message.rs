@@ -14,7 +14,9 @@ use crate::wire::fetch::Aborted;
 /// A request under way on the core that asks. Tells it from a later one in the same place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket {
+    /// Its place in the core's table.
     pub place: u32,
+    /// Counts the requests that were in this place.
     pub generation: u32,
 }
 
@@ -45,9 +47,13 @@ pub struct Asker {
 /// Whom a coordinator answers, and in which words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplyTo {
+    /// Whom.
     pub asker: Asker,
+    /// The request's API.
     pub key: i16,
+    /// The request's version.
     pub version: i16,
+    /// The client's own mark.
     pub correlation_id: i32,
 }
 
@@ -65,10 +71,13 @@ pub enum Ask {
 /// One thing to be done with one partition.
 #[derive(Debug)]
 pub struct PartAsk {
+    /// Who asks.
     pub asker: Asker,
     /// Which part of its request.
     pub index: u32,
+    /// With which partition.
     pub partition: PartitionId,
+    /// What is to be done.
     pub op: PartOp,
 }
 
@@ -76,11 +85,19 @@ pub struct PartAsk {
 #[derive(Clone, Debug)]
 pub enum PartOp {
     /// Append a batch, as the client sent it.
-    Append { batch: Bytes, acks: Acks },
+    Append {
+        /// The batch.
+        batch: Bytes,
+        /// When it counts as done.
+        acks: Acks,
+    },
     /// Append the end of a transaction.
     Mark {
+        /// The producer.
         producer_id: i64,
+        /// Its epoch from now on.
         producer_epoch: i16,
+        /// Whether its records count.
         decision: Decision,
     },
     /// The first offset that is kept.
@@ -121,6 +138,7 @@ pub struct Appended {
     pub error: i16,
     /// -1 with an error.
     pub base_offset: i64,
+    /// The partition's first offset; -1 with an error.
     pub log_start: i64,
 }
 
@@ -138,6 +156,7 @@ impl Appended {
 /// An offset, as ListOffsets gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FoundOffset {
+    /// Kafka's error code; 0 is none.
     pub error: i16,
     /// -1 where there is none.
     pub offset: i64,
@@ -148,11 +167,15 @@ pub struct FoundOffset {
 /// Reads of one Fetch from one owner.
 #[derive(Clone, Debug)]
 pub struct ReadAsk {
+    /// Who asks.
     pub asker: Asker,
+    /// One for each partition.
     pub reads: Vec<Read>,
     /// Of all reads together.
     pub bytes_max: usize,
+    /// Up to where.
     pub end: ReadEnd,
+    /// Whether the asker waits for more.
     pub watch: Watch,
 }
 
@@ -170,50 +193,73 @@ pub enum Watch {
 pub struct Read {
     /// Its place in the request.
     pub index: u32,
+    /// The partition.
     pub partition: PartitionId,
+    /// Where to begin.
     pub from: Offset,
+    /// Bytes of this partition.
     pub bytes_max: usize,
 }
 
 /// What one partition gave.
 #[derive(Clone, Debug)]
 pub struct ReadDone {
+    /// Its place in the request.
     pub index: u32,
+    /// Kafka's error code; 0 is none.
     pub error: i16,
+    /// The offset after the last visible record; -1 where it is not known.
     pub high_watermark: i64,
+    /// The last stable offset; -1 where it is not known.
     pub stable: i64,
+    /// The partition's first offset; -1 where it is not known.
     pub log_start: i64,
+    /// The transactions aborted among the records; none for a reader of uncommitted ones.
     pub aborted: Vec<Aborted>,
+    /// Whole batches.
     pub records: Bytes,
 }
 
 /// A request to the coordinator.
 #[derive(Debug)]
 pub struct CoordinateAsk {
+    /// Whom to answer.
     pub to: ReplyTo,
+    /// Who asks.
     pub caller: Caller,
+    /// What.
     pub request: Box<RequestKind>,
 }
 
 /// An answer to another core.
 #[derive(Debug)]
 pub enum Tell {
+    /// The answer to an [`Ask::Part`].
     Part {
+        /// The request.
         ticket: Ticket,
+        /// Which part of it.
         index: u32,
+        /// What became of it.
         done: PartDone,
     },
+    /// The answer to an [`Ask::Read`].
     Read {
+        /// The request.
         ticket: Ticket,
+        /// One for each partition that was asked for.
         done: Vec<ReadDone>,
     },
     /// A whole response, encoded; none where the connection had better end.
     Frame {
+        /// The request.
         ticket: Ticket,
+        /// The response, with its length.
         frame: Option<Bytes>,
     },
     /// There may be more to read.
     Woken {
+        /// The request.
         ticket: Ticket,
     },
 }

@@ -119,6 +119,9 @@ fn announce(node: &Node, config: &Config) {
     for address in node.addresses() {
         eprintln!("listening on {address}");
     }
+    for address in node.kafka_addresses() {
+        eprintln!("listening on {address} (Kafka)");
+    }
     for path in &config.gateway.unix {
         eprintln!("listening on unix:{}", path.display());
     }

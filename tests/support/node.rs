@@ -29,8 +29,7 @@ pub struct Setup {
 impl Setup {
     /// Two stripes in small segments, the eight shards of the default configuration.
     pub fn with_cores(cores: u16) -> Setup {
-        let config = "[log]\nstripes = 2\nsegment_bytes = 16777216\ntail_bytes = 16777216\n\
-                      [broker]\nlisten = []\n";
+        let config = "[log]\nstripes = 2\nsegment_bytes = 16777216\ntail_bytes = 16777216\n";
         Setup {
             cores,
             config: config.to_owned(),
@@ -55,7 +54,12 @@ impl Node {
         let files = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder for the log");
         let sockets = TempDir::new().expect("a folder for the socket");
         let config = files.path().join("node.toml");
-        std::fs::write(&config, &setup.config).expect("the configuration is written");
+        let mut text = setup.config.clone();
+        // The usual port may be another node's.
+        if !text.contains("[broker]") {
+            text.push_str("[broker]\nlisten = []\n");
+        }
+        std::fs::write(&config, text).expect("the configuration is written");
         let mut node = Node {
             setup,
             files,

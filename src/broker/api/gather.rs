@@ -15,6 +15,9 @@ use super::super::core::{Around, Broker};
 use super::super::message::{FoundOffset, PartDone, PartOp, Ticket};
 use super::super::underway::{Client, Work};
 
+/// The first version of ListOffsets that tells an offset's epoch.
+const LIST_OFFSETS_EPOCH: i16 = 4;
+
 /// One part to ask for.
 pub(in crate::broker) struct Part {
     /// The topic's and the partition's place in the answer.
@@ -33,10 +36,10 @@ pub(in crate::broker) struct Gather {
 }
 
 impl Gather {
-    /// Enters a part. Returns how many are missing.
-    pub fn part(&mut self, index: u32, done: PartDone) -> usize {
+    /// Enters a part of an answer in this version. Returns how many are missing.
+    pub fn part(&mut self, index: u32, done: PartDone, version: i16) -> usize {
         let (topic, partition) = self.places[index as usize];
-        enter(&mut self.response, topic, partition, done);
+        enter(&mut self.response, (topic, partition), done, version);
         self.left -= 1;
         self.left
     }
@@ -74,7 +77,12 @@ impl Broker {
     }
 }
 
-fn enter(response: &mut ResponseKind, topic: usize, partition: usize, done: PartDone) {
+fn enter(
+    response: &mut ResponseKind,
+    (topic, partition): (usize, usize),
+    done: PartDone,
+    version: i16,
+) {
     #[allow(clippy::wildcard_enum_match_arm)] // The enum of all of Kafka's responses.
     match response {
         ResponseKind::ListOffsets(all) => {
@@ -84,7 +92,9 @@ fn enter(response: &mut ResponseKind, topic: usize, partition: usize, done: Part
             entry.offset = found.offset;
             entry.timestamp = found.timestamp;
             // No record, no epoch.
-            entry.leader_epoch = if found.offset < 0 { -1 } else { 0 };
+            if found.offset >= 0 && version >= LIST_OFFSETS_EPOCH {
+                entry.leader_epoch = 0;
+            }
         }
         ResponseKind::OffsetForLeaderEpoch(all) => {
             let entry = &mut all.topics[topic].partitions[partition];

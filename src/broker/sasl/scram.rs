@@ -212,6 +212,8 @@ pub(super) struct Exchange {
     credential: Credential,
     /// What `c=` must say: the first message's header.
     binding: String,
+    /// The client's nonce.
+    client_nonce: String,
     /// The client's nonce and ours.
     nonce: String,
     /// `AuthMessage` up to the comma before the client's last part.
@@ -231,6 +233,7 @@ impl Exchange {
         let exchange = Exchange {
             binding: BASE64.encode(first.gs2_header),
             so_far: format!("{},{challenge},", first.bare),
+            client_nonce: first.nonce.to_owned(),
             nonce,
             credential,
         };
@@ -267,6 +270,13 @@ impl Exchange {
         Ok(format!("v={}", BASE64.encode(signature.as_ref())))
     }
 
+    /// librdkafka before 2.6.1 puts its own nonce before the whole of ours, which has it already, and
+    /// Kafka before 3.7.2 never looked. Either way the proof covers our challenge, so that nothing said
+    /// in another exchange fits.
+    fn is_nonce(&self, nonce: &str) -> bool {
+        nonce.strip_prefix(&self.client_nonce) == Some(&self.nonce) || nonce == self.nonce
+    }
+
     /// `client-final-message-without-proof`: our header, our nonce, then extensions.
     fn check_final(&self, text: &str) -> Result<(), SaslError> {
         let mut attributes = text.split(',');
@@ -275,7 +285,7 @@ impl Exchange {
             Some(_) | None => return Err(SaslError::Malformed("channel binding")),
         }
         match attributes.next().map(attribute) {
-            Some(Some(('r', nonce))) if nonce == self.nonce => {}
+            Some(Some(('r', nonce))) if self.is_nonce(nonce) => {}
             Some(_) | None => return Err(SaslError::Malformed("nonce")),
         }
         check_extensions(attributes)

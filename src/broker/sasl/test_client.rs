@@ -16,6 +16,17 @@ pub(super) struct Answer {
 
 /// `client-final-message` for `challenge` after a first message of `bare` behind the header `n,,`.
 pub(super) fn answer(hash: Hash, password: &str, bare: &str, challenge: &str) -> Answer {
+    answer_with(hash, password, bare, challenge, "")
+}
+
+/// The same with something before the nonce.
+pub(super) fn answer_with(
+    hash: Hash,
+    password: &str,
+    bare: &str,
+    challenge: &str,
+    before_nonce: &str,
+) -> Answer {
     let (digest, hmac, pbkdf2) = match hash {
         Hash::Sha256 => (
             &digest::SHA256,
@@ -44,7 +55,7 @@ pub(super) fn answer(hash: Hash, password: &str, bare: &str, challenge: &str) ->
     };
     let client_key = sign(&salted, "Client Key");
     let stored_key = digest::digest(digest, &client_key);
-    let without_proof = format!("c=biws,r={}", part("r="));
+    let without_proof = format!("c=biws,r={before_nonce}{}", part("r="));
     let auth_message = format!("{bare},{challenge},{without_proof}");
     let signature = sign(stored_key.as_ref(), &auth_message);
     let proof: Vec<u8> = client_key

@@ -42,12 +42,13 @@ pub enum ShapeError {
     },
 }
 
-/// Checks that `body` is a whole request of that API and version: returns a bound of the memory that
+/// Checks that `body` holds a whole request of that API and version: returns a bound of the memory that
 /// it takes decoded, in bytes. Takes time in proportion to the body's length, whatever it says.
 ///
 /// # Errors
-/// A field that is cut short or has an impossible value, bytes after the last field, or a request
-/// that would take too much memory.
+/// A field that is cut short or has an impossible value, or a request that would take too much memory.
+/// Bytes after the last field are let pass, as Kafka does: librdkafka 2.12 sends one too many with
+/// Metadata of version 13.
 pub fn check(api_key: i16, version: i16, body: &[u8]) -> Result<usize, ShapeError> {
     let unknown = ShapeError::UnknownApi(api_key);
     let fields = shape::fields(api_key).ok_or(unknown)?;
@@ -62,7 +63,6 @@ pub fn check(api_key: i16, version: i16, body: &[u8]) -> Result<usize, ShapeErro
             .saturating_add(DECODED_BYTES_FREE),
     };
     walk.structure(fields)?;
-    walk.reader.end()?;
     Ok(walk.memory)
 }
 

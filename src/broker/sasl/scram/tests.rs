@@ -127,6 +127,20 @@ fn a_signed_extension_counts_and_an_unsigned_one_does_not_fit() {
     );
 }
 
+/// As librdkafka 2.0.2, Debian's, does.
+#[test]
+fn a_client_that_says_its_nonce_twice_comes_in() {
+    let seal = seal();
+    let bare = "n=user,r=nonce";
+    for (before_nonce, comes_in) in [("nonce", true), ("noncenonce", false), ("once", false)] {
+        let (exchange, challenge) = challenged_cheaply(&seal);
+        let answer =
+            test_client::answer_with(Hash::Sha256, "pencil", bare, &challenge, before_nonce);
+        let last = exchange.finish(answer.last.as_bytes(), &seal);
+        assert_eq!(last.is_ok(), comes_in, "{before_nonce}");
+    }
+}
+
 #[test]
 fn first_messages_are_read() {
     let read = |text: &'static str| ClientFirst::parse(text.as_bytes());
