@@ -3,9 +3,9 @@
 # killed and started again, ten times.
 
 exactly_once_kills=10
-exactly_once_inputs=12000
+exactly_once_inputs=30000
 # Inputs done between two of them, at least.
-exactly_once_step=800
+exactly_once_step=500
 
 suite_exactly_once() {
     local kill goal=0 pid
