@@ -19,7 +19,10 @@ broker_prepare() {
         # As the tests are built: dependencies are optimised there too, and most often it is there
         # already.
         echo "building the node ..."
-        cargo build --quiet --locked --manifest-path "$root/Cargo.toml" --bin corelane
+        cargo build --locked --manifest-path "$root/Cargo.toml" --bin corelane >"$base/build.log" 2>&1 || {
+            tail -n 40 "$base/build.log"
+            fail "the node cannot be built"
+        }
         program=${CARGO_TARGET_DIR:-$root/target}/debug/corelane
         ;;
     kafka) "$here/kafka" check ;;

@@ -3,18 +3,20 @@
 # killed and started again, ten times.
 
 exactly_once_kills=10
-exactly_once_inputs=12000
+exactly_once_inputs=30000
+# Inputs done between two of them, at least.
+exactly_once_step=500
 
 suite_exactly_once() {
-    local kill goal pid
+    local kill goal=0 pid
     need_python
     broker_up 4
-    "$python" "$tests/clients/confluent/eos.py" "$address" run "$exactly_once_inputs" \
+    "$python" "$tests/clients/confluent/eos.py" run "$address" run "$exactly_once_inputs" \
         "$logs/progress" >"$logs/out" 2>"$logs/log" </dev/null &
     pid=$!
     for ((kill = 1; kill <= exactly_once_kills; kill++)); do
-        goal=$((exactly_once_inputs * kill / (exactly_once_kills + 2)))
         # The next one once the loop has got on since the last.
+        goal=$(($(cat "$logs/progress" 2>/dev/null || echo 0) + exactly_once_step))
         while (($(cat "$logs/progress" 2>/dev/null || echo 0) < goal)) && kill -0 "$pid" 2>/dev/null; do
             sleep 0.01
         done

@@ -1,13 +1,15 @@
 """A consume-process-produce loop in transactions, by confluent-kafka, while others kill the broker.
 
-eos.py ADDRESS PREFIX COUNT PROGRESS
-
-Produces COUNT inputs, hands each on as one output in transactions, and reads the outputs with
-read_committed, all at the same time. Writes into the file PROGRESS how many inputs are done. At the
-end a reader that starts anew has to agree.
+eos.py run ADDRESS PREFIX COUNT PROGRESS
+    Produces COUNT inputs, has them handed on, and reads the outputs with read_committed, all at the
+    same time. The file PROGRESS says how many inputs are done. At the end a reader that starts anew
+    has to agree.
+eos.py process ADDRESS PREFIX COUNT PROGRESS
+    The loop itself, a process of its own that ends at its first failure and is started again.
 """
 
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -24,6 +26,9 @@ PARTITIONS = 4
 TRANSACTION_RECORDS = 50
 # Longer than all restarts together.
 LIMIT_SECONDS = 300
+# A loop that does nothing for so long is killed. Not only a slow broker makes it so: in librdkafka
+# 2.16.1 a transactional call sometimes never comes back, with any broker, once it lost its connection.
+STUCK_SECONDS = 8
 
 
 class Run:
@@ -79,64 +84,25 @@ class Run:
             raise AssertionError("inputs were not delivered: {}".format(errors[:3]))
 
     def hand_on(self):
-        """The loop under test."""
-        consumer = self.broker.consumer(self.broker.name("eos-group"), session_timeout_ms=6000)
-        consumer.subscribe([self.source])
-        producer = self.new_producer()
-        done = 0
-        while done < self.count and not self.is_over():
-            taken = [m for m in consumer.consume(TRANSACTION_RECORDS, 0.2) if not m.error()]
-            if not taken:
-                continue
-            try:
-                self.transaction(producer, consumer, taken)
-                done += len(taken)
-                self.tell(done)
-            except KafkaException as error:
-                print("transaction failed: {}".format(error), file=sys.stderr, flush=True)
-                # Even where it could abort and go on: in librdkafka 2.16.1 the next call to
-                # send_offsets_to_transaction never comes back, with any broker, once one has lost its
-                # connection. The new producer's start aborts what the old one left open.
-                producer = self.new_producer()
-                self.rewind(consumer)
-        consumer.close()
+        """Runs the loop until all is done, and starts it again when it fails or is stuck."""
+        words = [sys.executable, __file__, "process", self.broker.address, self.broker.prefix]
+        words += [str(self.count), self.progress]
+        while self.done() < self.count and not self.is_over():
+            process = subprocess.Popen(words)
+            done, since = self.done(), time.monotonic()
+            while process.poll() is None and not self.is_over():
+                time.sleep(0.05)
+                if self.done() != done:
+                    done, since = self.done(), time.monotonic()
+                elif time.monotonic() - since > STUCK_SECONDS:
+                    print("the loop is stuck at {}".format(done), file=sys.stderr, flush=True)
+                    break
+            process.kill()
+            process.wait()
 
-    def new_producer(self):
-        producer = self.broker.producer(transactional_id=self.broker.name("eos-id"))
-        self.persist(lambda: producer.init_transactions(30))
-        return producer
-
-    def transaction(self, producer, consumer, taken):
-        producer.begin_transaction()
-        for message in taken:
-            producer.produce(self.sink, message.value(), partition=message.partition())
-        places = {}
-        for message in taken:
-            places[message.partition()] = message.offset() + 1
-        offsets = [TopicPartition(self.source, at, offset) for at, offset in places.items()]
-        group = consumer.consumer_group_metadata()
-        producer.send_offsets_to_transaction(offsets, group, 10)
-        self.persist(lambda: producer.commit_transaction(10))
-
-    def persist(self, step):
-        """A step that may be tried again as it is, until it succeeds or says that it may not."""
-        while True:
-            try:
-                return step()
-            except KafkaException as error:
-                if not error.args[0].retriable() or self.is_over():
-                    raise
-                print("tries again: {}".format(error), file=sys.stderr, flush=True)
-
-    def rewind(self, consumer):
-        """Back to what the transactions have committed."""
-        while not self.is_over():
-            try:
-                for place in consumer.committed(consumer.assignment(), 10):
-                    consumer.seek(TopicPartition(place.topic, place.partition, max(place.offset, 0)))
-                return
-            except KafkaException as error:
-                print("rewind failed: {}".format(error), file=sys.stderr, flush=True)
+    def done(self):
+        with open(self.progress, encoding="ascii") as file:
+            return int(file.read())
 
     def tell(self, done):
         with open(self.progress + ".new", "w", encoding="ascii") as file:
@@ -159,6 +125,56 @@ class Run:
             ):
                 raise AssertionError("the reader lost its place: {}".format(message.error()))
         consumer.close()
+
+
+class Loop:
+    """The loop under test."""
+
+    def __init__(self, run):
+        self.run = run
+        # A static member: whoever comes after a crash has its partitions at once.
+        self.consumer = run.broker.consumer(
+            run.broker.name("eos-group"), group_instance_id="loop", session_timeout_ms=10000
+        )
+        self.consumer.subscribe([run.source])
+        self.producer = run.broker.producer(transactional_id=run.broker.name("eos-id"))
+        self.places = {}
+
+    def work(self):
+        """Until all is done; any failure ends it."""
+        persist(lambda: self.producer.init_transactions(10))
+        all_places = [TopicPartition(self.run.source, at) for at in range(PARTITIONS)]
+        committed = persist(lambda: self.consumer.committed(all_places, 10))
+        self.places = {place.partition: max(place.offset, 0) for place in committed}
+        while sum(self.places.values()) < self.run.count:
+            taken = self.consumer.consume(TRANSACTION_RECORDS, 0.2)
+            self.transaction([message for message in taken if not message.error()])
+        self.consumer.close()
+
+    def transaction(self, taken):
+        if not taken:
+            return
+        self.producer.begin_transaction()
+        for message in taken:
+            self.producer.produce(self.run.sink, message.value(), partition=message.partition())
+            self.places[message.partition()] = message.offset() + 1
+        offsets = [TopicPartition(self.run.source, at, to) for at, to in self.places.items()]
+        group = self.consumer.consumer_group_metadata()
+        self.producer.send_offsets_to_transaction(offsets, group, 10)
+        persist(lambda: self.producer.commit_transaction(10))
+        # The source has no gaps, and so offsets count its records.
+        self.run.tell(sum(self.places.values()))
+
+
+def persist(step):
+    """A step that may be tried again as it is, until it succeeds or says that it may not."""
+    while True:
+        try:
+            return step()
+        except KafkaException as error:
+            if not error.args[0].retriable():
+                raise
+            print("tries again: {}".format(error), file=sys.stderr, flush=True)
 
 
 def check(found, count):
@@ -196,8 +212,11 @@ def afresh(run):
 
 
 def main():
-    address, prefix, count, progress = sys.argv[1:]
+    role, address, prefix, count, progress = sys.argv[1:]
     run = Run(Broker(address, prefix), int(count), progress)
+    if role == "process":
+        Loop(run).work()
+        return
     run.broker.make_topic(run.source, PARTITIONS)
     run.broker.make_topic(run.sink, PARTITIONS)
     run.tell(0)
