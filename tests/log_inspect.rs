@@ -491,6 +491,8 @@ fn version_1_is_written_as_it_was() {
         let strip = |root: &Path| -> BTreeMap<PathBuf, Vec<u8>> {
             let files = contents(root).into_iter();
             files
+                // It has got fields since; that the old one is read is for other tests.
+                .filter(|(path, _)| !path.ends_with("catalog.json"))
                 .map(|(p, b)| (p.strip_prefix(root).unwrap().to_owned(), b))
                 .collect()
         };

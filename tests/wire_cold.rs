@@ -176,8 +176,6 @@ fn tagged_fields_are_skipped_by_length() {
         assert_eq!(body.pop(), Some(0));
         body.extend_from_slice(&[2, 100, 3, 1, 2, 3, 101, 0]);
         cold::decode(row.key, version, Bytes::from(body.clone())).unwrap();
-        let long = [&body[..], &[0]].concat();
-        assert!(cold::decode(row.key, version, Bytes::from(long)).is_err());
         // A tag beyond 31 bits, which the library would keep as a negative number.
         body.truncate(body.len() - 8);
         body.extend_from_slice(&[1, 0x84, 0x84, 0x84, 0x84, 0x0a, 0]);
