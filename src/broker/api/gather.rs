@@ -139,15 +139,15 @@ fn producer(summary: &crate::exactly_once::producers::ProducerSummary) -> Produc
 }
 
 fn offset_of(done: PartDone) -> FoundOffset {
-    match done {
-        PartDone::Offset(found) => found,
-        other => FoundOffset {
-            error: match other.error() {
-                0 => ResponseError::UnknownServerError.code(),
-                error => error,
-            },
-            offset: -1,
-            timestamp: -1,
+    if let PartDone::Offset(found) = done {
+        return found;
+    }
+    FoundOffset {
+        error: match done.error() {
+            0 => ResponseError::UnknownServerError.code(),
+            error => error,
         },
+        offset: -1,
+        timestamp: -1,
     }
 }

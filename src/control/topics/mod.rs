@@ -22,6 +22,7 @@ mod failed;
 mod refusal;
 mod settings;
 #[cfg(test)]
+#[allow(clippy::wildcard_enum_match_arm)] // The enums of all of Kafka's messages.
 mod tests;
 mod work;
 
