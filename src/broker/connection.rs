@@ -71,8 +71,6 @@ pub(super) struct Connection<S> {
     need: usize,
     /// What the next receive buffer is made for.
     chunk_bytes: usize,
-    /// The request whose length is known and whose bytes have not all come.
-    coming: Option<Origin>,
     /// Small parts, put together.
     small: Vec<u8>,
     small_written: usize,
@@ -93,7 +91,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             filled: 0,
             need: LENGTH_BYTES,
             chunk_bytes: CHUNK_BYTES_MIN,
-            coming: None,
             small: Vec::new(),
             small_written: 0,
             large: VecDeque::new(),
@@ -262,18 +259,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Ok(bytes) if bytes <= bytes_max => bytes,
                 Ok(_) | Err(_) => return Parsed::Bad,
             };
-            let origin = match self.coming {
-                Some(origin) => origin,
-                None => match self.seat.reserve(bytes, waker) {
-                    Some(origin) => origin,
-                    None => return Parsed::Blocked,
-                },
-            };
-            self.coming = Some(origin);
             if self.filled < LENGTH_BYTES + bytes {
                 return Parsed::Need(LENGTH_BYTES + bytes);
             }
-            self.coming = None;
+            // Not before it is there: what was only announced takes no room from others.
+            let Some(origin) = self.seat.reserve(bytes, waker) else {
+                return Parsed::Blocked;
+            };
             self.filled -= LENGTH_BYTES + bytes;
             let mut frame = self.chunk.split_to(LENGTH_BYTES + bytes).freeze();
             frame.advance(LENGTH_BYTES);

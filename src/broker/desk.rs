@@ -260,7 +260,7 @@ impl Desk {
 }
 
 impl Seat {
-    /// Reserves room for a request of so many bytes, before they are read. `None` where there is none
+    /// Reserves room for a request of so many bytes. `None` where there is none
     /// now: `waker` is woken when there may be.
     pub fn reserve(&self, bytes: usize, waker: &Waker) -> Option<Origin> {
         let mut state = self.desk.state.borrow_mut();

@@ -1,7 +1,7 @@
 //! A node: its cores, its keeper, its data directory, from start to stop.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -496,15 +496,16 @@ impl std::fmt::Debug for Node {
 }
 
 /// Every core will bind each address with SO_REUSEPORT, and so could another node of the same
-/// user, unnoticed. A bind without it finds that out.
+/// user, unnoticed. A connection finds that out; a bind without SO_REUSEPORT would, too, but it also
+/// fails for a minute after a node that ended its connections itself (TIME_WAIT).
 fn check_addresses(addresses: &[SocketAddr]) -> Result<(), StartError> {
     for address in addresses {
         let start = Instant::now();
-        while let Err(error) = TcpListener::bind(address) {
+        while TcpStream::connect_timeout(address, LISTENER_GONE_MAX).is_ok() {
             if start.elapsed() > LISTENER_GONE_MAX {
                 return Err(StartError::Listen {
                     address: address.to_string(),
-                    reason: error.to_string(),
+                    reason: "another process listens there".to_owned(),
                 });
             }
             std::thread::sleep(Duration::from_millis(10));
