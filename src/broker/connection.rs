@@ -4,6 +4,7 @@
 //! (ApiVersions, authentication) is answered in `greeting.rs`, the rest by the duty cycle. Runs on: the
 //! core that accepted it.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
@@ -14,9 +15,10 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::{Buf as _, Bytes, BytesMut};
 use futures_lite::{AsyncRead, AsyncWrite};
 
+use crate::wire::api;
 use crate::wire::request::RequestHeader;
 
-use super::desk::{Answer, Call, Next, Origin, Seat};
+use super::desk::{Answer, Call, Next, Origin, Seat, Size};
 use super::greeting::{Greeted, Greeting};
 use super::listen::House;
 
@@ -37,6 +39,8 @@ pub(super) struct Surroundings {
     pub listener: u16,
     pub host: Rc<str>,
     pub house: Rc<House>,
+    /// Set once the client may ask for anything.
+    pub admitted: Rc<Cell<bool>>,
 }
 
 /// Why parsing pauses.
@@ -152,6 +156,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn poll_answers(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Left>> {
         loop {
             ready!(self.poll_write(cx))?;
+            self.seat.sent();
             match self.seat.next_answer(cx.waker()) {
                 Next::Answer(answer) => {
                     if self.take(answer) == Left::Close {
@@ -263,7 +268,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return Parsed::Need(LENGTH_BYTES + bytes);
             }
             // Not before it is there: what was only announced takes no room from others.
-            let Some(origin) = self.seat.reserve(bytes, waker) else {
+            let size = match self.chunk[LENGTH_BYTES..LENGTH_BYTES + bytes].first_chunk() {
+                Some(key) if i16::from_be_bytes(*key) == api::FETCH => Size::Large,
+                Some(_) | None => Size::Small,
+            };
+            let Some(origin) = self.seat.reserve(bytes, size, waker) else {
                 return Parsed::Blocked;
             };
             self.filled -= LENGTH_BYTES + bytes;
@@ -286,6 +295,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if let Some(greeted) = self.greeting.answer(&header, frame.slice(header.body_at..)) {
             return self.greeted(origin, greeted);
         }
+        self.around.admitted.set(true);
         let call = Call {
             origin,
             listener: self.around.listener,

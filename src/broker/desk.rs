@@ -76,11 +76,21 @@ impl Answer {
     }
 }
 
+/// How long an answer may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Size {
+    /// As long as what is asked about.
+    Small,
+    /// It holds records: a Fetch.
+    Large,
+}
+
 /// A request under way.
 #[derive(Debug)]
 struct Entry {
     /// What it takes of the bound; 0 once it was answered.
     bytes: usize,
+    size: Size,
     answer: Option<Answer>,
 }
 
@@ -92,6 +102,12 @@ struct Place {
     /// Number of the first entry.
     first: u64,
     bytes: usize,
+    /// Bytes of answers that were not sent,
+    unsent: usize,
+    /// and of those among them that the connection has taken.
+    leaving: usize,
+    /// Requests with large answers under way.
+    fetches: usize,
     dirty: bool,
     task: Option<Waker>,
 }
@@ -104,7 +120,7 @@ struct State {
     calls: VecDeque<Call>,
     /// Of requests under way.
     bytes: usize,
-    /// Of answers that were not taken by their connections.
+    /// Of answers that were not sent.
     answer_bytes: usize,
     /// Places whose task must be woken at the end of the cycle.
     dirty: Vec<u32>,
@@ -166,7 +182,7 @@ impl Desk {
         self.state.borrow().open
     }
 
-    /// Bytes of answers that wait for their connections.
+    /// Bytes of answers that were not sent, those included that their clients are slow to read.
     pub fn answer_bytes(&self) -> usize {
         self.state.borrow().answer_bytes
     }
@@ -189,6 +205,7 @@ impl Desk {
         let index = (origin.number - place.first) as usize;
         let entry = &mut place.entries[index];
         *answer_bytes += answer.bytes();
+        place.unsent += answer.bytes();
         *bytes -= entry.bytes;
         place.bytes -= entry.bytes;
         entry.bytes = 0;
@@ -262,7 +279,7 @@ impl Desk {
 impl Seat {
     /// Reserves room for a request of so many bytes. `None` where there is none
     /// now: `waker` is woken when there may be.
-    pub fn reserve(&self, bytes: usize, waker: &Waker) -> Option<Origin> {
+    pub fn reserve(&self, bytes: usize, size: Size, waker: &Waker) -> Option<Origin> {
         let mut state = self.desk.state.borrow_mut();
         let DeskOptions {
             connection_bytes_max,
@@ -274,7 +291,10 @@ impl Seat {
         let many = place.entries.len() >= CALLS_MAX;
         let long = place.bytes > 0 && place.bytes + bytes > connection_bytes_max;
         let full = all > 0 && all + bytes > bytes_max;
-        if many || long || full {
+        // The next large answer is not made before the one before it has left: who reads slowly
+        // has one in memory, however many he asks for.
+        let early = size == Size::Large && place.fetches > 0;
+        if many || long || full || early {
             place.task = Some(waker.clone());
             if full {
                 state.blocked.push(waker.clone());
@@ -282,8 +302,10 @@ impl Seat {
             return None;
         }
         let number = place.first + place.entries.len() as u64;
+        place.fetches += usize::from(size == Size::Large);
         place.entries.push_back(Entry {
             bytes,
+            size,
             answer: None,
         });
         place.bytes += bytes;
@@ -318,10 +340,21 @@ impl Seat {
             place.task = Some(waker.clone());
             return Next::Underway;
         };
+        let size = front.size;
         place.entries.pop_front();
         place.first += 1;
-        state.answer_bytes -= answer.bytes();
+        place.fetches -= usize::from(size == Size::Large);
+        place.leaving += answer.bytes();
         Next::Answer(answer)
+    }
+
+    /// All answers that were taken have left.
+    pub fn sent(&self) {
+        let mut state = self.desk.state.borrow_mut();
+        let place = &mut state.places[self.place as usize];
+        let left = std::mem::take(&mut place.leaving);
+        place.unsent -= left;
+        state.answer_bytes -= left;
     }
 
     /// Whether no more requests are taken; if they still are, `waker` is woken when that ends.
@@ -342,8 +375,10 @@ impl Drop for Seat {
         } = &mut *state;
         let place = &mut places[self.place as usize];
         *bytes -= place.bytes;
-        let left = place.entries.iter().filter_map(|e| e.answer.as_ref());
-        *answer_bytes -= left.map(Answer::bytes).sum::<usize>();
+        *answer_bytes -= place.unsent;
+        place.unsent = 0;
+        place.leaving = 0;
+        place.fetches = 0;
         place.bytes = 0;
         place.first = 0;
         place.entries = VecDeque::new();

@@ -37,6 +37,9 @@ use super::underway::Work;
 /// Bytes that the records of one batch may take once they are decompressed.
 const UNPACKED_BYTES_MAX: usize = 64 << 20;
 
+/// Bytes of memory that are kept for the next batch.
+const UNPACKED_BYTES_KEPT: usize = 1 << 20;
+
 /// A batch that was not read yet.
 #[derive(Debug)]
 struct Batch {
@@ -140,6 +143,9 @@ impl Inlet {
             correlation: self.mark(part),
         };
         let read = self.read_records(view, reply_to, batch.acks, now);
+        if self.unpacked.capacity() > UNPACKED_BYTES_KEPT {
+            self.unpacked = Vec::new();
+        }
         if let Err(error) = read {
             self.items.clear();
             self.free.push(part);

@@ -1,5 +1,6 @@
 //! Listening sockets of the Kafka protocol, and the accept loops of one core.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -18,6 +19,9 @@ use super::tls::TlsAcceptor;
 
 /// How long a client may take for the TLS handshake.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+
+/// How long a client may take until its first request after it has proved who it is.
+const AUTHENTICATION_MAX: Duration = Duration::from_secs(30);
 
 /// What a listener asks of those who connect.
 #[derive(Clone)]
@@ -83,23 +87,43 @@ fn admit(stream: TcpStream, listener: u16, entrance: &Entrance, house: &Rc<House
     // An answer must not wait for a fuller packet.
     let _ = stream.set_nodelay(true);
     let host = stream.peer_addr().map(|peer| format!("/{}", peer.ip()));
+    let admitted = Rc::new(Cell::new(house.users.is_none()));
     let around = Surroundings {
         listener,
         host: host.unwrap_or_default().into(),
         house: Rc::clone(house),
+        admitted: Rc::clone(&admitted),
     };
     let tls = entrance.tls.clone();
     glommio::spawn_local(async move {
         // A connection that breaks concerns its client alone, who sees it break.
         let _ = match tls {
             Some(tls) => match handshake(&tls, stream).await {
-                Ok(stream) => Connection::new(stream, seat, around).run().await,
+                Ok(stream) => run(Connection::new(stream, seat, around), &admitted).await,
                 Err(error) => Err(error),
             },
-            None => Connection::new(stream, seat, around).run().await,
+            None => run(Connection::new(stream, seat, around), &admitted).await,
         };
     })
     .detach();
+}
+
+/// Serves a connection; who does not prove in time who he is loses it.
+async fn run<S: AsyncRead + AsyncWrite + Unpin>(
+    connection: Connection<S>,
+    admitted: &Cell<bool>,
+) -> io::Result<()> {
+    if admitted.get() {
+        return connection.run().await;
+    }
+    let late = async {
+        glommio::timer::sleep(AUTHENTICATION_MAX).await;
+        if admitted.get() {
+            std::future::pending::<()>().await;
+        }
+        Err(io::ErrorKind::TimedOut.into())
+    };
+    connection.run().or(late).await
 }
 
 async fn handshake(

@@ -51,6 +51,28 @@ pub(super) struct Brokers {
     payload_bytes_max: usize,
 }
 
+/// Where clients come in, and who may.
+pub(super) struct Doors {
+    entrances: Vec<Entrance>,
+    users: Option<Arc<Users>>,
+}
+
+impl Doors {
+    /// Reads certificates, salts passwords, and finds the ports to listen on.
+    pub fn new(config: &Config) -> Result<Doors, StartError> {
+        Ok(Doors {
+            entrances: entrances(&config.broker)?,
+            users: users(&config.broker)?,
+        })
+    }
+
+    /// The addresses to listen on, with the numbers of ports that were left open.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        let each = self.entrances.iter();
+        each.map(|entrance| entrance.address).collect()
+    }
+}
+
 /// What one core's broker is made from.
 pub(super) struct BrokerSeed {
     options: BrokerOptions,
@@ -67,20 +89,21 @@ pub(super) struct BrokerSeed {
 }
 
 impl Brokers {
-    /// Reads certificates, salts passwords, and finds the ports to listen on.
+    /// What the brokers of a node on these places are made from.
     pub fn new(
+        doors: Doors,
         config: &Config,
         places: &Places,
         bells: &Bells,
         cores: u16,
-    ) -> Result<Brokers, StartError> {
+    ) -> Brokers {
         let broker = &config.broker;
         let asks = mesh::build::<Ask>(cores, RING, bells);
         let tells = mesh::build::<Tell>(cores, RING, bells);
-        Ok(Brokers {
+        Brokers {
             options: options(config, cores),
-            entrances: entrances(broker)?,
-            users: users(broker)?,
+            entrances: doors.entrances,
+            users: doors.users,
             groups: GroupOptions {
                 session_timeout_min_ms: broker.group_min_session_timeout_ms as i32,
                 session_timeout_max_ms: broker.group_max_session_timeout_ms as i32,
@@ -96,7 +119,7 @@ impl Brokers {
             table: Arc::clone(&places.table),
             dead_letters: Arc::clone(&places.dead_letters),
             payload_bytes_max: config.transactions.payload_bytes_max as usize,
-        })
+        }
     }
 
     /// Where clients are told to connect, by listener.
@@ -117,14 +140,6 @@ impl Brokers {
             true => bound.collect(),
             false => told,
         }
-    }
-
-    /// The addresses to listen on, with the numbers of ports that were left open.
-    pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.entrances
-            .iter()
-            .map(|entrance| entrance.address)
-            .collect()
     }
 
     /// What the cores' brokers are made from, in their order.

@@ -27,7 +27,7 @@ use crate::log::state::TornTail;
 use crate::mesh::{self, Bells, Doorbell, Port};
 use crate::telemetry::{CounterReader, CounterSnapshot, StageHistograms};
 
-use super::broker::Brokers;
+use super::broker::{Brokers, Doors};
 use super::clusters::{self, Clusters};
 use super::embedded::{Embedded, Kept};
 use super::error::StartError;
@@ -255,13 +255,14 @@ impl Node {
         let frame = Frame::new(config, plan, options)?;
         match kind {
             StorageKind::Embedded => {
+                let doors = Doors::new(config)?;
+                let kafka = doors.addresses();
+                check_addresses(&kafka)?;
                 let layout = Layout::open(config, frame.cores)?;
                 let (hash, bells) = (&frame.fingerprinter, &frame.bells);
                 let mut embedded = Embedded::open(config, layout, hash, bells, frame.cores)?;
                 let places = embedded.places().clone();
-                let brokers = Brokers::new(config, &places, &frame.bells, frame.cores)?;
-                let kafka = brokers.addresses();
-                check_addresses(&kafka)?;
+                let brokers = Brokers::new(doors, config, &places, &frame.bells, frame.cores);
                 let storages: Vec<_> = (0..frame.cores).map(|core| embedded.seed(core)).collect();
                 let endpoints = brokers.endpoints(&config.broker.advertised);
                 let (kept, administered) = embedded.keep(frame.cores, endpoints, &frame.bells)?;
