@@ -34,11 +34,7 @@ impl BrokerNode {
     /// A node with this `[broker]` section, which listens at `address`.
     pub fn start_at(address: SocketAddr, broker: &str) -> BrokerNode {
         let mut setup = Setup::with_cores(2);
-        let (log, _) = setup
-            .config
-            .split_once("[broker]")
-            .expect("a listener to replace");
-        setup.config = [log, broker].concat();
+        setup.config.push_str(broker);
         BrokerNode {
             node: Node::start(setup),
             address,
