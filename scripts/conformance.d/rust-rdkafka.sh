@@ -17,10 +17,13 @@ rust_rdkafka_sources() {
     rm -f "$folder/.cargo-ok" "$folder/.cargo_vcs_info.json"
     # So that cargo does not take it for a part of the project around it.
     printf '\n[workspace]\n' >>"$folder/Cargo.toml"
-    # The suite expects its broker at port 9092, which may be taken.
+    # The suite expects its broker at port 9092 of localhost in places, which may be taken.
+    sed -i 's/"bootstrap.servers", "localhost"/"bootstrap.servers", get_bootstrap_server()/' \
+        "$folder/tests/test_high_producers.rs"
     sed -i "s/\(broker_metadata\[0\]\.port()\), 9092)/\1.to_string(), get_bootstrap_server()[10..])/" \
         "$folder/tests/test_metadata.rs"
     grep -q 'get_bootstrap_server()\[10' "$folder/tests/test_metadata.rs"
+    grep -q 'get_bootstrap_server()' "$folder/tests/test_high_producers.rs"
     echo "${source##*/}" >"$folder/.stamp"
 }
 
