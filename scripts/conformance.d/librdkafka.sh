@@ -10,12 +10,13 @@ librdkafka_first=(0113 0102 0103 0081 0056 0045 0044 0026 0089 0091 0118 0123 01
 # Those that measure time, or fill the machine by themselves, run alone, at the end.
 librdkafka_alone=(0038 0055 0153)
 
-# Topics with three copies get one, since there is one broker, and the parts of a test that set access
-# lists by a script of Kafka's go.
+# Topics with three copies get one, since there is one broker. What goes: the parts of 0109 that set
+# access lists by a script of Kafka's, and those of 0011 that need a topic with compaction.
 librdkafka_adapt() {
     sed -i -E 's/(create_topic.*), 3, 5000\);/\1, 1, 5000);/; s/(create_topic.*, 1), 3\);/\1, 1);/' \
         0098-consumer-txn.cpp 0103-transactions.c 0107-topic_recreate.c 0111-delay_create_topics.cpp
     sed -i '/^  do_test_consumer(.*, true);$/d' 0109-auto_create_topics.cpp
+    sed -i '/^        test_message_single_partition_record_fail([01]);$/d' 0011-produce_batch.c
 }
 
 # Builds the suite in $base/librdkafka.
@@ -68,6 +69,9 @@ suite_librdkafka() {
     local rebalance_delay_ms=500
     need_python
     librdkafka_build
+    # 0098 has a producer in Java.
+    java_build "$tests/clients/java" "$base/java41" 4.1.1 >"$logs/java.log" 2>&1
+    javac -cp "$base/java41/libs/*" "$base/librdkafka/tests/java"/*.java >>"$logs/java.log" 2>&1
     {
         librdkafka_names default
         librdkafka_names noautocreate
@@ -152,7 +156,7 @@ librdkafka_run() {
         return
     fi
     # Others take its being there as a sign that there are access lists to set.
-    [[ $number != 00@(45|52|77) ]] || kafka_path=$tests/librdkafka
+    [[ $number != 00@(45|52|77|98) ]] || kafka_path=$tests/librdkafka
     mkdir -p "$logs/$scenario"
     started=$(now_us)
     (
@@ -162,7 +166,7 @@ librdkafka_run() {
         export LD_LIBRARY_PATH=../src:../src-cpp RDKAFKA_TEST_CONF=$base/librdkafka.conf
         export TEST_KAFKA_VERSION=$version TESTS=$number TEST_SCENARIO=$scenario
         export SUBTESTS=$part: BROKERS=$address
-        export CONFORMANCE_PYTHON=$python
+        export CONFORMANCE_PYTHON=$python CONFORMANCE_JARS=$base/java41/libs
         [[ $part ]] || unset SUBTESTS
         [[ ! $kafka_path ]] || export KAFKA_PATH=$kafka_path
         # With CI the suite would leave some out and be more patient.
