@@ -45,6 +45,9 @@ free_port() {
     echo "$port"
 }
 
+# Milliseconds that the first member of a group waits for others.
+rebalance_delay_ms=0
+
 # broker_up PARTITIONS [no-auto-create]: a broker with nothing in it, whose topics have so many
 # partitions where nobody says how many, and are made for whoever names them, or not.
 broker_up() {
@@ -64,6 +67,7 @@ default_partitions = $1
 auto_create_topics = $auto_create
 # kafka-python's tests have members that are missed sooner.
 group_min_session_timeout_ms = 1000
+group_initial_rebalance_delay_ms = $rebalance_delay_ms
 [log]
 directory = "$base/node/data"
 TOML
@@ -72,7 +76,8 @@ TOML
     kafka)
         address=$("$here/kafka" up --name conformance --owner $$ \
             --property "auto.create.topics.enable=$auto_create" --property "num.partitions=$1" \
-            --property group.min.session.timeout.ms=1000)
+            --property group.min.session.timeout.ms=1000 \
+            --property "group.initial.rebalance.delay.ms=$rebalance_delay_ms")
         ;;
     esac
 }
