@@ -91,6 +91,8 @@ impl Broker {
 }
 
 fn asked_topic(view: &View, name: Option<&TopicName>, uuid: Uuid) -> MetadataResponseTopic {
+    // Java's client sends an empty name beside an id.
+    let name = name.filter(|_| uuid.is_nil());
     let (found, error) = match name {
         Some(name) => (view.topic(name), ResponseError::UnknownTopicOrPartition),
         None => (view.topic_by_uuid(uuid), ResponseError::UnknownTopicId),
