@@ -13,7 +13,9 @@ use corelane::ids::ShardId;
 use corelane::telemetry::Counter;
 use corelane::transaction::Submission;
 
-use fleet::{Books, Load, Region, Sent, again, all_have_receipts, count, wait_until};
+use fleet::{
+    Books, Load, Region, Sent, again, all_have_receipts, count, wait_until, wait_until_within,
+};
 use kafka::{Extra, KafkaCluster};
 
 const WEST: ShardId = ShardId(0);
@@ -302,7 +304,8 @@ fn where_transactions_wait_for_their_region_nothing_fails_and_nothing_piles_up()
     assert!(count(&node, Counter::BackPressure) > 0);
     regions.bring_west_back(Loss::Paused);
     let back = Instant::now();
-    wait_until("transactions go on", || {
+    // librdkafka 2.12.1 may take up to three minutes to be itself again after a broker was paused.
+    wait_until_within(Duration::from_secs(240), "transactions go on", || {
         let on = |s: &&Sent| s.at > back && s.stored_at().is_some();
         load.sent().iter().filter(on).count() > 400
     });
