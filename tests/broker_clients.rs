@@ -148,7 +148,6 @@ fn broker_dead_letters(broker: &BrokerNode) -> Vec<String> {
 #[test]
 fn only_the_engine_writes_to_the_shards_topics() {
     let broker = BrokerNode::start();
-    let producer = producer(&broker, &[]);
     let mut peer = broker.peer();
     let batch = kafka_peer::one_record(b"x");
     let produced = peer.produce("transactions-frankfurt", 0, batch);
@@ -157,7 +156,6 @@ fn only_the_engine_writes_to_the_shards_topics() {
         ends(&broker, "transactions-frankfurt").iter().sum::<i64>(),
         0
     );
-    drop(producer);
 }
 
 #[test]
