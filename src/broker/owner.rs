@@ -120,20 +120,19 @@ impl Owner {
 
     /// Takes the reads of one Fetch.
     pub fn read<D: Disk>(&mut self, ask: ReadAsk, storage: &mut LogStorage<D>) {
-        let mut left = ask.bytes_max;
         let mut pending = false;
+        let mut failed = false;
+        let mut bytes = 0;
         let mut done = Vec::with_capacity(ask.reads.len());
         for read in &ask.reads {
-            let whole = done.iter().all(|d: &ReadDone| d.records.is_empty());
-            let (part, waits) = read_one(read, left, whole, ask.end, storage);
-            left = left.saturating_sub(part.records.len());
+            let left = ask.bytes_max.saturating_sub(bytes);
+            let (part, waits) = read_one(read, left, bytes == 0, ask.end, storage);
+            bytes += part.records.len();
             pending |= waits == Waits::Device;
+            failed |= part.error != 0;
             done.push(part);
         }
-        let found = done
-            .iter()
-            .any(|part| part.error != 0 || !part.records.is_empty());
-        if pending && !found {
+        if pending && !failed && bytes == 0 {
             for read in &ask.reads {
                 if storage.owns(read.partition) {
                     storage.watch(read.partition);
@@ -141,8 +140,6 @@ impl Owner {
             }
             return self.reading.push(ask);
         }
-        let bytes: usize = done.iter().map(|part| part.records.len()).sum();
-        let failed = done.iter().any(|part| part.error != 0);
         if let Watch::Below(enough) = ask.watch
             && bytes < enough
             && !failed

@@ -37,9 +37,9 @@ pub struct BrokerConfig {
     pub connections_max: u32,
     /// Bytes of the longest request.
     pub request_bytes_max: u32,
-    /// Bytes of the requests and answers of one connection that are under way.
+    /// Bytes of the requests of one connection that are under way.
     pub connection_bytes_max: u64,
-    /// Bytes of the requests and answers of one core that are under way.
+    /// Bytes of the requests of one core that are under way and, apart from that, of the answers.
     pub bytes_max: u64,
     /// Bytes of the longest batch, where the topic says nothing else.
     pub message_bytes_max: u32,
