@@ -231,17 +231,13 @@ fn node(
         held: None,
         rejected: 0,
     };
-    let histograms = |node: &Node| -> Result<StageHistograms, Failure> {
-        let report = node.report().ok_or("a core does not answer")?;
-        Ok(report.histograms)
-    };
     feed.run(&node, scale.transactions / 10, None)?;
-    let before = histograms(&node)?;
+    let before = node.latencies();
     let _punctual = Punctual::start()?;
     let start = clock::monotonic();
     feed.run(&node, records, rate)?;
     let seconds = seconds(start, clock::monotonic());
-    let after = histograms(&node)?;
+    let after = node.latencies();
     node.drain(PROCESSING_MAX)?;
     node.stop()?;
     Ok((after.since(&before), seconds))

@@ -117,6 +117,7 @@ pub(super) struct PartsSeed {
     pub window: crate::exactly_once::Window,
     pub fingerprinter: crate::exactly_once::Fingerprinter,
     pub counters: crate::telemetry::CounterWriter,
+    pub stages: crate::telemetry::StageWriter,
     pub status: Arc<CoreStatus>,
     pub commands: Arc<crossbeam::queue::ArrayQueue<crate::engine::command::Command>>,
 }
@@ -213,6 +214,7 @@ async fn live<F: HandlerFactory, M: StorageSeed, G: GuestSeed<M::Storage>>(
         fingerprinter: seed.parts.fingerprinter,
         gate: Rc::clone(&gate),
         counters: seed.parts.counters,
+        stages: seed.parts.stages,
         status: Arc::clone(&seed.parts.status),
         commands: seed.parts.commands,
     };

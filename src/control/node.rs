@@ -25,7 +25,7 @@ use crate::exactly_once::Fingerprinter;
 use crate::ids::{CoreId, CpuId, ShardId, StripeId};
 use crate::log::state::TornTail;
 use crate::mesh::{self, Bells, Doorbell, Port};
-use crate::telemetry::{CounterReader, CounterSnapshot, StageHistograms};
+use crate::telemetry::{CounterReader, CounterSnapshot, StageHistograms, StageReader};
 
 use super::broker::{Brokers, Doors};
 use super::clusters::{self, Clusters};
@@ -52,26 +52,12 @@ pub struct NodeOptions {
 
 /// A core, as control holds it.
 pub(super) struct CoreHandle {
-    status: Arc<CoreStatus>,
-    commands: Arc<ArrayQueue<Command>>,
-    counters: CounterReader,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl CoreHandle {
-    /// Control's hold on a core whose thread is not started yet.
-    pub fn new(
-        status: Arc<CoreStatus>,
-        commands: Arc<ArrayQueue<Command>>,
-        counters: CounterReader,
-    ) -> CoreHandle {
-        CoreHandle {
-            status,
-            commands,
-            counters,
-            thread: None,
-        }
-    }
+    pub status: Arc<CoreStatus>,
+    pub commands: Arc<ArrayQueue<Command>>,
+    pub counters: CounterReader,
+    pub stages: StageReader,
+    /// None before the thread is started and after it was waited for.
+    pub thread: Option<JoinHandle<()>>,
 }
 
 /// A running node. Dropping it stops it without draining.
@@ -359,6 +345,14 @@ impl Node {
         sum
     }
 
+    /// Latencies of all cores since they started, merged. Read beside them: they lose no time.
+    pub fn latencies(&self) -> StageHistograms {
+        let mut sum = StageHistograms::new();
+        let cores = self.cores.iter();
+        cores.for_each(|core| sum.merge(&core.stages.snapshot()));
+        sum
+    }
+
     /// The first failure of a core, if there is one: storage is poisoned, a handler said stop.
     pub fn failure(&self) -> Option<StopError> {
         self.cores.iter().enumerate().find_map(|(core, handle)| {
@@ -414,7 +408,6 @@ impl Node {
     pub fn report(&self) -> Option<NodeReport> {
         let mut report = NodeReport::default();
         for core in self.reports()? {
-            report.histograms.merge(&core.histograms);
             for lane in &core.state {
                 let pairs = lane.iter().map(|(key, value)| (&key[..], &value[..]));
                 for (shard, totals) in totals_in_state(pairs) {
@@ -423,6 +416,7 @@ impl Node {
             }
         }
         report.counters = self.counters();
+        report.histograms = self.latencies();
         Some(report)
     }
 

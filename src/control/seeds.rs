@@ -20,7 +20,7 @@ use crate::ids::{CoreId, Nanos};
 use crate::limits::{FRAME_BYTES_MAX, GATEWAY_FRAME_BYTES_MAX};
 use crate::log::state::RecentId;
 use crate::mesh::{Bells, EndpointId, Port};
-use crate::telemetry::counters;
+use crate::telemetry::{counters, stages};
 
 use super::executor::{GuestSeed, PartsSeed, Seed, StorageSeed};
 use super::node::CoreHandle;
@@ -82,15 +82,23 @@ impl Starting<'_> {
         let config = self.config;
         let status = Arc::new(CoreStatus::default());
         let commands = Arc::new(ArrayQueue::<Command>::new(COMMANDS_MAX));
-        let (writer, reader) = counters();
-        let handle = CoreHandle::new(Arc::clone(&status), Arc::clone(&commands), reader);
+        let (counter_writer, counters) = counters();
+        let (stage_writer, stages) = stages();
+        let handle = CoreHandle {
+            status: Arc::clone(&status),
+            commands: Arc::clone(&commands),
+            counters,
+            stages,
+            thread: None,
+        };
         let parts = PartsSeed {
             requests,
             replies,
             table: Arc::clone(&self.places.table),
             window: window(config, recent),
             fingerprinter: self.fingerprinter,
-            counters: writer,
+            counters: counter_writer,
+            stages: stage_writer,
             status,
             commands,
         };

@@ -2,8 +2,6 @@
 
 use std::sync::mpsc::SyncSender;
 
-use crate::telemetry::StageHistograms;
-
 /// A request of the control plane.
 #[derive(Debug)]
 pub enum Command {
@@ -12,15 +10,13 @@ pub enum Command {
     /// Write what is needed for a clean start and leave the loop. Sent when every core has
     /// drained, or at once where draining is given up.
     Stop,
-    /// Send a copy of the histograms and the handlers' state.
+    /// Send a copy of the handlers' state.
     Report(SyncSender<CoreReport>),
 }
 
 /// A core's answer to [`Command::Report`].
 #[derive(Debug)]
 pub struct CoreReport {
-    /// Latencies of every stage since the core started.
-    pub histograms: StageHistograms,
     /// State pairs of each lane, as of the last commit.
     pub state: Vec<Vec<(Vec<u8>, Vec<u8>)>>,
 }

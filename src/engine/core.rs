@@ -10,7 +10,7 @@ use crate::exactly_once::{Fingerprinter, Window};
 use crate::ids::CoreId;
 use crate::mesh::Port;
 use crate::storage::Storage;
-use crate::telemetry::{CounterWriter, StageHistograms, StallTracker};
+use crate::telemetry::{CounterWriter, StageWriter, StallTracker};
 
 use super::command::Command;
 use super::gateway::Gate;
@@ -70,6 +70,8 @@ pub struct CoreParts<S, G> {
     pub gate: Rc<Gate>,
     /// Where it counts.
     pub counters: CounterWriter,
+    /// Where it records latencies.
+    pub stages: StageWriter,
     /// What control sees of it.
     pub status: Arc<CoreStatus>,
     /// What control asks of it.
@@ -132,7 +134,7 @@ impl<S: Storage, F: HandlerFactory, G: Guest<S>> Core<S, F, G> {
             pending: Pending::new(options.in_flight_max),
             window: parts.window,
             fingerprinter: parts.fingerprinter,
-            histograms: StageHistograms::new(),
+            stages: parts.stages,
             table: parts.table,
             acks_max: parts.storage.acks_max(),
             // Only a cluster hands records back; the memory is taken when one does.

@@ -241,9 +241,6 @@ impl<S: Storage, F: HandlerFactory, G: Guest<S>> Core<S, F, G> {
                 pairs
             })
             .collect();
-        CoreReport {
-            histograms: self.produce.histograms.clone(),
-            state,
-        }
+        CoreReport { state }
     }
 }

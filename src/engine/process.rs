@@ -353,9 +353,9 @@ impl<F: HandlerFactory> Process<F> {
                 match commit {
                     Commit::Settled => {
                         tally.count(counters);
-                        let histograms = &mut produce.histograms;
+                        let stages = &mut produce.stages;
                         taken.for_each(|taken| {
-                            histograms.record(Stage::EndToEnd, done.since(taken));
+                            stages.record(Stage::EndToEnd, done.since(taken));
                         });
                     }
                     Commit::Open => self.open.push(lane, tally, taken),
@@ -390,10 +390,10 @@ impl<F: HandlerFactory> Process<F> {
         // at most this, so the figures err on the slow side.
         #[allow(clippy::disallowed_methods)]
         let done = clock::monotonic().max(now.mono);
-        let histograms = &mut produce.histograms;
-        histograms.record(Stage::Process, done.since(now.mono));
+        let stages = &mut produce.stages;
+        stages.record(Stage::Process, done.since(now.mono));
         for visible in self.stamps.iter().filter_map(|(_, visible)| *visible) {
-            histograms.record(Stage::Consume, done.since(visible));
+            stages.record(Stage::Consume, done.since(visible));
         }
         done
     }

@@ -10,7 +10,7 @@ use crate::exactly_once::{Entry, Fingerprinter, Window};
 use crate::frame::ErrorCode;
 use crate::ids::{Acks, Nanos, Offset, ShardId, UnixMillis};
 use crate::storage::{Ack, Offer, Producer, Refusal, StorageEvent};
-use crate::telemetry::{Counter, CounterWriter, Stage, StageHistograms};
+use crate::telemetry::{Counter, CounterWriter, Stage, StageWriter};
 use crate::transaction::Submission;
 
 use super::message::{Answer, Destination, Inbound, Routed, Stored};
@@ -46,7 +46,7 @@ pub(super) struct Produce {
     /// Knows a record as stored only once it is durable, so that what is answered from it holds.
     pub window: Window,
     pub fingerprinter: Fingerprinter,
-    pub histograms: StageHistograms,
+    pub stages: StageWriter,
     pub table: Arc<RouteTable>,
     /// The strongest promise that storage keeps; no receipt claims more.
     pub acks_max: Acks,
@@ -200,7 +200,7 @@ impl Produce {
             StorageEvent::Durable(ack) => {
                 let slot = self.pending.get(ack.token);
                 let commit_ns = now.mono.since(slot.appended_at);
-                self.histograms.record(Stage::Commit, commit_ns);
+                self.stages.record(Stage::Commit, commit_ns);
                 debug_assert_eq!(slot.appended.map(|(offset, _)| offset), Some(ack.offset));
                 self.settle_durable(ack.token, now, outbox, counters);
             }
@@ -328,7 +328,7 @@ impl Produce {
             return;
         }
         if submission == Submission::First {
-            self.histograms
+            self.stages
                 .record(Stage::Produce, now.mono.since(waiter.taken));
             counters.increment(match level {
                 Acks::Leader => Counter::AckedLeader,

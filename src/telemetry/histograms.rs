@@ -11,10 +11,16 @@ pub const LATENCY_NS_MAX: u64 = 60_000_000_000;
 /// Significant decimal digits: a percentile is off by at most a thousandth of itself.
 const DIGITS: u8 = 3;
 
+/// Nothing recorded yet, from 1 ns to [`LATENCY_NS_MAX`], with three significant digits.
+pub fn empty_histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LATENCY_NS_MAX, DIGITS)
+        .expect("constant bounds that hdrhistogram allows")
+}
+
 /// One histogram for each [`Stage`], from 1 ns to [`LATENCY_NS_MAX`].
 ///
 /// All memory is taken at creation, about 220 KB a stage, so recording never allocates. Belongs to
-/// one core; the control plane is handed a clone and merges it with those of the other cores.
+/// whoever made it: a copy of what a core recorded ([`super::StageReader`]), or a client's own.
 #[derive(Debug, Clone)]
 pub struct StageHistograms {
     stages: [Histogram<u64>; Stage::COUNT],
@@ -42,11 +48,18 @@ impl StageHistograms {
     /// Empty histograms.
     pub fn new() -> StageHistograms {
         StageHistograms {
-            stages: Stage::ALL.map(|_| {
-                Histogram::new_with_bounds(1, LATENCY_NS_MAX, DIGITS)
-                    .expect("constant bounds that hdrhistogram allows")
-            }),
+            stages: Stage::ALL.map(|_| empty_histogram()),
         }
+    }
+
+    /// These histograms, in the order of [`Stage::ALL`]; all made by [`empty_histogram`].
+    pub(super) fn of(stages: [Histogram<u64>; Stage::COUNT]) -> StageHistograms {
+        StageHistograms { stages }
+    }
+
+    /// The histogram of a stage.
+    pub fn stage(&self, stage: Stage) -> &Histogram<u64> {
+        &self.stages[stage.index()]
     }
 
     /// Records one latency. Never allocates.

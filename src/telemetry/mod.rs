@@ -2,14 +2,16 @@
 //!
 //! Owns: the catalogue of every metric, per-core counters, latency histograms per stage, and the
 //! tracker of stalls. Never does: read a clock, export (the control plane reads and merges).
-//! Runs on: each core writes its own; any thread reads counters.
+//! Runs on: each core writes its own; any thread reads them.
 
 mod catalogue;
 mod counters;
 mod histograms;
+mod latencies;
 mod stall;
 
 pub use catalogue::{Counter, Stage, Unit};
 pub use counters::{CounterReader, CounterSnapshot, CounterWriter, counters};
-pub use histograms::{LATENCY_NS_MAX, StageHistograms, Summary};
+pub use histograms::{LATENCY_NS_MAX, StageHistograms, Summary, empty_histogram};
+pub use latencies::{LatencyReader, LatencyWriter, StageReader, StageWriter, latencies, stages};
 pub use stall::{Cycle, StallReport, StallTracker};

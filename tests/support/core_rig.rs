@@ -35,7 +35,7 @@ use corelane::log::storage::{LogStorage, StripeStart};
 use corelane::log::stripe::{PartitionSpec, Processing, ReadAt, StripeOptions};
 use corelane::mesh::{self, Bells, Doorbell, EndpointId, Port};
 use corelane::storage::{Consumer as _, Producer as _, ReadOutcome, Visit};
-use corelane::telemetry::{Counter, CounterReader, counters};
+use corelane::telemetry::{Counter, CounterReader, counters, stages};
 use corelane::transaction::{TransactionRef, codec};
 use crossbeam::queue::ArrayQueue;
 
@@ -332,6 +332,7 @@ impl<F: HandlerFactory> Rig<F> {
             fingerprinter,
             gate: Rc::new(Gate::new(gate, Rc::new(LocalEvent::default()))),
             counters: writer,
+            stages: stages().0,
             status: Arc::clone(&status),
             commands: Arc::clone(&commands),
         };

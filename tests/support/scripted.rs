@@ -31,7 +31,7 @@ use corelane::storage::{
     Ack, Commit, CommitRefusal, Consumer, LaneNews, Offer, Outputs, Producer, ReadError,
     ReadOutcome, Record, Refusal, Storage, StorageCounts, StorageError, StorageEvent, Visit,
 };
-use corelane::telemetry::{Counter, CounterReader, counters};
+use corelane::telemetry::{Counter, CounterReader, counters, stages};
 use corelane::transaction::{TransactionRef, codec};
 use crossbeam::queue::ArrayQueue;
 
@@ -338,6 +338,7 @@ impl<F: HandlerFactory> Rig<F> {
             fingerprinter: Fingerprinter::with_key([3; 16]),
             gate: Rc::new(Gate::new(gate, Rc::new(LocalEvent::default()))),
             counters: writer,
+            stages: stages().0,
             status: Arc::new(CoreStatus::default()),
             commands: Arc::new(ArrayQueue::new(4)),
         };

@@ -80,9 +80,9 @@ impl<F: HandlerFactory> Process<F> {
             match news {
                 LaneNews::Settled { lane, commits } => {
                     for _ in 0..commits {
-                        let histograms = &mut produce.histograms;
+                        let stages = &mut produce.stages;
                         let tally = self.open.settle(lane, |taken| {
-                            histograms.record(Stage::EndToEnd, now.mono.since(taken));
+                            stages.record(Stage::EndToEnd, now.mono.since(taken));
                         });
                         tally.count(counters);
                     }

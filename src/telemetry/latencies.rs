@@ -1,0 +1,199 @@
+//! Latencies that one thread records and any other may read meanwhile, without a lock.
+//!
+//! The buckets are those of a HDR histogram of three significant digits, so that a copy of them is
+//! one: see <https://hdrhistogram.github.io/HdrHistogram/>.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hdrhistogram::Histogram;
+
+use super::{LATENCY_NS_MAX, Stage, StageHistograms, empty_histogram};
+
+/// Half of a bucket's linear part is 2^this: latencies below 2^11 ns are told apart exactly, others by
+/// one part in 2^10, which is three significant digits.
+const HALF_BITS: u32 = 10;
+
+/// Place of the longest latency, and one.
+const CELLS: usize = place(LATENCY_NS_MAX) + 1;
+
+/// Which cell counts a latency.
+const fn place(latency_ns: u64) -> usize {
+    let bits = u64::BITS - latency_ns.leading_zeros();
+    let shift = bits.saturating_sub(HALF_BITS + 1);
+    ((shift as usize) << HALF_BITS) + (latency_ns >> shift) as usize
+}
+
+/// The shortest latency that the cell counts.
+const fn shortest(place: usize) -> u64 {
+    let shift = (place >> HALF_BITS).saturating_sub(1);
+    ((place - (shift << HALF_BITS)) as u64) << shift
+}
+
+/// Not shared with what another thread writes: 220 KB apiece, and nothing else beside them.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Cells {
+    counts: [AtomicU64; CELLS],
+    sum_ns: AtomicU64,
+}
+
+impl Cells {
+    fn new() -> Arc<Cells> {
+        Arc::new(Cells {
+            counts: [const { AtomicU64::new(0) }; CELLS],
+            sum_ns: AtomicU64::new(0),
+        })
+    }
+}
+
+/// Makes a histogram of latencies from 1 ns to [`LATENCY_NS_MAX`]. The writer goes to the thread
+/// that records, the reader to whoever wants to look. All memory, 220 KB, is taken here.
+pub fn latencies() -> (LatencyWriter, LatencyReader) {
+    let cells = Cells::new();
+    let writer = LatencyWriter(Arc::clone(&cells));
+    (writer, LatencyReader(cells))
+}
+
+/// The one writer of a histogram. Not `Clone`: with a single writer a count needs no locked
+/// instruction.
+#[derive(Debug)]
+pub struct LatencyWriter(Arc<Cells>);
+
+impl LatencyWriter {
+    /// Records a latency. One out of the range counts as the range's end.
+    #[inline]
+    pub fn record(&mut self, latency_ns: u64) {
+        let latency_ns = latency_ns.clamp(1, LATENCY_NS_MAX);
+        add(&self.0.counts[place(latency_ns)], 1);
+        add(&self.0.sum_ns, latency_ns);
+    }
+}
+
+/// Load and store instead of `fetch_add`: nobody else writes, so nothing can come between.
+#[inline]
+fn add(cell: &AtomicU64, amount: u64) {
+    let value = cell.load(Ordering::Relaxed).wrapping_add(amount);
+    cell.store(value, Ordering::Relaxed);
+}
+
+/// Reads a histogram.
+#[derive(Clone, Debug)]
+pub struct LatencyReader(Arc<Cells>);
+
+impl LatencyReader {
+    /// What was recorded so far. Cells are read one after the other: what is recorded meanwhile may
+    /// be in it or not.
+    pub fn snapshot(&self) -> Histogram<u64> {
+        let mut copy = empty_histogram();
+        for (place, count) in self.0.counts.iter().enumerate() {
+            let count = count.load(Ordering::Relaxed);
+            if count > 0 {
+                copy.saturating_record_n(shortest(place), count);
+            }
+        }
+        copy
+    }
+
+    /// The sum of all latencies so far, in nanoseconds. Wraps at 2^64.
+    pub fn sum_ns(&self) -> u64 {
+        self.0.sum_ns.load(Ordering::Relaxed)
+    }
+}
+
+/// Makes a histogram for each [`Stage`] of one core.
+pub fn stages() -> (StageWriter, StageReader) {
+    let pairs = Stage::ALL.map(|_| latencies());
+    let readers = pairs.each_ref().map(|(_, reader)| reader.clone());
+    (
+        StageWriter(pairs.map(|(writer, _)| writer)),
+        StageReader(readers),
+    )
+}
+
+/// Where one core records the latencies of its stages.
+#[derive(Debug)]
+pub struct StageWriter([LatencyWriter; Stage::COUNT]);
+
+impl StageWriter {
+    /// Records one latency.
+    #[inline]
+    pub fn record(&mut self, stage: Stage, latency_ns: u64) {
+        self.0[stage.index()].record(latency_ns);
+    }
+}
+
+/// Reads the latencies of a core's stages.
+#[derive(Clone, Debug)]
+pub struct StageReader([LatencyReader; Stage::COUNT]);
+
+impl StageReader {
+    /// The histogram of a stage.
+    pub fn of(&self, stage: Stage) -> &LatencyReader {
+        &self.0[stage.index()]
+    }
+
+    /// What was recorded so far.
+    pub fn snapshot(&self) -> StageHistograms {
+        StageHistograms::of(Stage::ALL.map(|stage| self.of(stage).snapshot()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// A copy is what the crate itself would have recorded.
+        #[test]
+        fn a_snapshot_is_the_histogram_of_the_same_latencies(
+            latencies_ns in proptest::collection::vec((0u32..37, any::<u64>()), 1..200)
+        ) {
+            let (mut writer, reader) = latencies();
+            let mut expected = empty_histogram();
+            let mut sum = 0;
+            for (bits, random) in latencies_ns {
+                let latency_ns = random & ((1 << bits) - 1);
+                writer.record(latency_ns);
+                expected.saturating_record(latency_ns.clamp(1, LATENCY_NS_MAX));
+                sum += latency_ns.clamp(1, LATENCY_NS_MAX);
+            }
+            let found = reader.snapshot();
+            prop_assert_eq!(found.len(), expected.len());
+            for quantile in [0.0, 0.1, 0.5, 0.9, 0.99, 0.999, 1.0] {
+                prop_assert_eq!(
+                    found.value_at_quantile(quantile),
+                    expected.value_at_quantile(quantile)
+                );
+            }
+            prop_assert_eq!(reader.sum_ns(), sum);
+        }
+    }
+
+    #[test]
+    fn every_cell_is_the_place_of_its_shortest_latency() {
+        for at in 0..CELLS {
+            assert_eq!(place(shortest(at)), at);
+        }
+        assert_eq!(place(LATENCY_NS_MAX), CELLS - 1);
+    }
+
+    #[test]
+    fn a_reader_sees_what_another_thread_records() {
+        let (mut writer, reader) = stages();
+        let recording = std::thread::spawn(move || {
+            for us in 1..=1000 {
+                writer.record(Stage::Produce, us * 1000);
+            }
+        });
+        while reader.of(Stage::Produce).snapshot().len() < 1000 {
+            std::thread::yield_now();
+        }
+        recording.join().unwrap();
+        let seen = reader.snapshot();
+        assert!((seen.summary(Stage::Produce).p50_us - 500.0).abs() < 1.0);
+        assert_eq!(seen.summary(Stage::Commit).count, 0);
+    }
+}
