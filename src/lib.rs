@@ -43,6 +43,7 @@ pub mod mesh;
 pub mod broker;
 pub mod engine;
 // Control.
+pub mod bench;
 pub mod cli;
 pub mod client;
 pub mod config;

@@ -3,7 +3,7 @@
 use crate::clock::Now;
 use crate::ids::Nanos;
 use crate::storage::{Storage, StorageCounts};
-use crate::telemetry::{Counter, Cycle};
+use crate::telemetry::Counter;
 
 use super::command::{Command, CoreReport};
 use super::core::{Core, Flow};
@@ -19,9 +19,10 @@ impl<S: Storage, F: HandlerFactory, G: Guest<S>> Core<S, F, G> {
     /// What is durable is answered first, so that submitters go on while the rest runs; what is
     /// processed and what is taken in then share the next group.
     pub fn run_once(&mut self, now: Now) -> usize {
-        if self.stalls.start_cycle(now.mono) == Cycle::Stalled {
-            self.counters.increment(Counter::Stalls);
-        }
+        let last = self.stalls.start_cycle(now.mono);
+        self.counters.add(Counter::BusyNs, last.busy_ns);
+        self.counters
+            .add(Counter::Stalls, u64::from(last.has_stalled));
         let mut work = self.obey();
         work += self.outbox.turn(self.options.endpoints);
         work += self.poll_storage(now);
@@ -41,6 +42,7 @@ impl<S: Storage, F: HandlerFactory, G: Guest<S>> Core<S, F, G> {
         self.gate.wake_writers();
         self.guest.ring();
         self.publish(now, work);
+        self.stalls.note_work(work);
         work
     }
 

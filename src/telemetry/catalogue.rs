@@ -156,6 +156,8 @@ catalogue! {
             "Duty cycles run.";
         BusyCycles = "busy_cycles", Cycles,
             "Duty cycles that found work.";
+        BusyNs = "busy_ns", Nanoseconds,
+            "Time in duty cycles that found work, with what ran between them: what the core is busy.";
         Stalls = "stalls", Cycles,
             "Duty cycles that took longer than the stall threshold.";
         Parks = "parks", Events,

@@ -19,16 +19,18 @@ pub struct StallReport {
 pub struct StallTracker {
     threshold_ns: u64,
     cycle_started: Option<Nanos>,
+    had_work: bool,
     report: StallReport,
 }
 
-/// Whether the cycle that just ended was too long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cycle {
-    /// Within the threshold, or the first one.
-    InTime,
-    /// Longer than the threshold.
-    Stalled,
+/// What is known of the cycle that just ended. Nothing of the first one, and of the last one before a
+/// sleep.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cycle {
+    /// How long it took if it had work, and 0 if it only looked for some: nanoseconds.
+    pub busy_ns: u64,
+    /// Whether it was longer than the threshold.
+    pub has_stalled: bool,
 }
 
 impl StallTracker {
@@ -37,6 +39,7 @@ impl StallTracker {
         StallTracker {
             threshold_ns,
             cycle_started: None,
+            had_work: false,
             report: StallReport::default(),
         }
     }
@@ -45,15 +48,22 @@ impl StallTracker {
     #[inline]
     pub fn start_cycle(&mut self, now: Nanos) -> Cycle {
         let Some(started) = self.cycle_started.replace(now) else {
-            return Cycle::InTime;
+            return Cycle::default();
         };
         let took_ns = now.since(started);
         self.report.worst_ns = self.report.worst_ns.max(took_ns);
-        if took_ns <= self.threshold_ns {
-            return Cycle::InTime;
+        let has_stalled = took_ns > self.threshold_ns;
+        self.report.stalls += u64::from(has_stalled);
+        Cycle {
+            busy_ns: if self.had_work { took_ns } else { 0 },
+            has_stalled,
         }
-        self.report.stalls += 1;
-        Cycle::Stalled
+    }
+
+    /// The cycle that was started found so much work.
+    #[inline]
+    pub fn note_work(&mut self, work: usize) {
+        self.had_work = work > 0;
     }
 
     /// The core goes to sleep: the time from the start of this cycle, which found no work, to the
@@ -76,11 +86,15 @@ mod tests {
     #[test]
     fn long_cycles_are_stalls_and_sleep_is_not() {
         let mut tracker = StallTracker::new(100);
-        assert_eq!(tracker.start_cycle(Nanos(1_000)), Cycle::InTime);
-        assert_eq!(tracker.start_cycle(Nanos(1_100)), Cycle::InTime);
-        assert_eq!(tracker.start_cycle(Nanos(1_301)), Cycle::Stalled);
+        assert_eq!(tracker.start_cycle(Nanos(1_000)), Cycle::default());
+        tracker.note_work(3);
+        let worked = tracker.start_cycle(Nanos(1_100));
+        assert_eq!((worked.busy_ns, worked.has_stalled), (100, false));
+        tracker.note_work(0);
+        let looked = tracker.start_cycle(Nanos(1_301));
+        assert_eq!((looked.busy_ns, looked.has_stalled), (0, true));
         tracker.park();
-        assert_eq!(tracker.start_cycle(Nanos(9_000)), Cycle::InTime);
+        assert_eq!(tracker.start_cycle(Nanos(9_000)), Cycle::default());
         assert_eq!(
             tracker.report(),
             StallReport {

@@ -70,8 +70,9 @@ const MODULES: &[(&str, May)] = &[
     ("config", Import(&["kafka"])),
     ("client", ImportRules),
     ("tuning", Import(&["cpu", "telemetry"])),
-    // Nobody but cli and main sees control.
-    ("control", ImportAllBut(&["cli"])),
+    // Nobody but cli, the benchmarks and main sees control.
+    ("control", ImportAllBut(&["bench", "cli"])),
+    ("bench", ImportAllBut(&["cli"])),
     ("cli", ImportAllBut(&[])),
 ];
 
@@ -84,7 +85,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("crossbeam", &["mesh", "log", "engine", "broker", "control"]),
     ("futures_rustls", &["broker"]),
     ("glommio", &["log", "engine", "broker", "control"]),
-    ("hdrhistogram", &["telemetry", "tuning"]),
+    ("hdrhistogram", &["bench", "telemetry", "tuning"]),
     ("indicatif", &["cli"]),
     ("kafka_protocol", &["broker", "control"]),
     ("lz4_flex", &["wire"]),

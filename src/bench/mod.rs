@@ -1,0 +1,25 @@
+//! How fast the engine is on this host, honestly.
+//!
+//! Owns: loads, what is recorded of them, reports and their comparison. Never does: run beside an
+//! engine that serves others; touch a data directory that it did not make. Runs on: threads of its own
+//! on housekeeping CPUs.
+//!
+//! Loads are open loop: when each record is sent is known before ([`pace`]), and latencies count from
+//! that. What only goes as fast as it is answered (closed loop) is never told as latency.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`pace`] | when each record is meant to be sent |
+//! | [`traffic`] | what a load is made of |
+//! | [`target`] | what it is put on |
+//! | [`meters`] | what is recorded meanwhile |
+//! | [`floor`] | what the host can do without us |
+//! | [`report`] | what is told of it |
+
+pub mod error;
+pub mod floor;
+pub mod meters;
+pub mod pace;
+pub mod report;
+pub mod target;
+pub mod traffic;
