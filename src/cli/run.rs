@@ -17,7 +17,7 @@ use super::outcome;
 use super::progress::Progress;
 use super::report::{LatencyReport, RunReport, ShardReport};
 use super::settings::{self, Overrides};
-use crate::config::{Config, ConfigError, ShardConfig};
+use crate::config::{Config, ConfigError, HttpChoice, ShardConfig};
 use crate::control::signals::StopSignal;
 use crate::control::{Node, NodeOptions, NodeReport};
 use crate::engine::ledger::Ledger;
@@ -119,6 +119,7 @@ fn execute(args: &RunArgs) -> Result<RunReport, Box<dyn Error>> {
     config.gateway.tcp.clear();
     config.gateway.unix.clear();
     config.broker.turn_off();
+    config.control.http = HttpChoice::Off;
     let mut reader = args.transactions(&config)?;
     let transactions: Vec<InputTransaction> = reader.by_ref().collect::<Result<_, _>>()?;
     if transactions.is_empty() {

@@ -47,6 +47,9 @@ pub struct ServeArgs {
     /// Partitions of a topic whose creator does not say how many
     #[arg(long, value_name = "N")]
     pub default_partitions: Option<u32>,
+    /// Address for metrics and health over HTTP instead of that of the configuration
+    #[arg(long, value_name = "IP:PORT")]
+    pub control: Option<SocketAddr>,
     /// Accept addresses that other machines can reach; there is neither encryption nor a password
     #[arg(long)]
     pub allow_remote: bool,
@@ -72,6 +75,7 @@ impl ServeArgs {
             unix: &self.unix,
             kafka: &self.kafka,
             default_partitions: self.default_partitions,
+            control: self.control,
             allow_remote: self.allow_remote,
             oversubscribe: self.oversubscribe,
             allow_unplanned: self.allow_unplanned,
@@ -124,6 +128,9 @@ fn announce(node: &Node, config: &Config) {
     }
     for path in &config.gateway.unix {
         eprintln!("listening on unix:{}", path.display());
+    }
+    if let Some(address) = node.control_address() {
+        eprintln!("listening on {address} (control)");
     }
     let records = match config.storage() {
         StorageKind::Embedded => format!("data directory {}", config.log.directory.display()),

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, HttpChoice};
 use crate::ids::Acks;
 use crate::limits::CORES_MAX;
 
@@ -20,6 +20,7 @@ pub(super) struct Overrides<'a> {
     pub(super) unix: &'a [PathBuf],
     pub(super) kafka: &'a [SocketAddr],
     pub(super) default_partitions: Option<u32>,
+    pub(super) control: Option<SocketAddr>,
     /// Arguments can only allow; what the file allows stays allowed.
     pub(super) allow_remote: bool,
     /// As `allow_remote`.
@@ -65,7 +66,11 @@ impl Overrides<'_> {
         if let Some(partitions) = self.default_partitions {
             config.broker.default_partitions = partitions;
         }
+        if let Some(address) = self.control {
+            config.control.http = HttpChoice::At(address);
+        }
         config.gateway.allow_remote |= self.allow_remote;
+        config.control.allow_remote |= self.allow_remote;
         config.node.oversubscribe |= self.oversubscribe;
         config.node.allow_unplanned |= self.allow_unplanned;
     }
@@ -156,5 +161,13 @@ mod tests {
         assert!(overrides.over(None).is_err());
         overrides.allow_remote = true;
         assert_eq!(overrides.over(None).expect("allowed").gateway.tcp, tcp);
+        let mut overrides = Overrides {
+            control: Some(tcp[0]),
+            ..Overrides::default()
+        };
+        assert!(overrides.over(None).is_err());
+        overrides.allow_remote = true;
+        let config = overrides.over(None).expect("allowed");
+        assert_eq!(config.control.http, HttpChoice::At(tcp[0]));
     }
 }

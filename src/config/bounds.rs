@@ -243,6 +243,11 @@ const ALLOWED: &[(&str, &str)] = &[
     ("broker.tls.certificate", "a path"),
     ("broker.tls.key", "a path"),
     ("broker.tls.client_ca", "a path"),
+    (
+        "control.http",
+        "\"IP:PORT\" (IPv6 as \"[IP]:PORT\"), or \"\"",
+    ),
+    ("control.allow_remote", "true or false"),
     ("log.directory", "a path"),
     ("log.read_at", "\"durable\" or \"appended\""),
     ("transactions.acks", "\"none\", \"leader\" or \"all\""),

@@ -11,6 +11,7 @@ mod broker_rules;
 mod cluster_bounds;
 mod cluster_rules;
 mod clusters;
+mod control;
 mod effective;
 mod error;
 mod extra;
@@ -33,6 +34,7 @@ pub use clusters::{
     ClusterConfig, ConsumerKeys, Delivery, EMBEDDED, Failover, MembershipConfig, MembershipMode,
     ProducerKeys, Profile, SaslConfig, TlsConfig, TransactionKeys,
 };
+pub use control::{ControlConfig, HttpChoice};
 pub use effective::ClientProperties;
 pub use error::{ConfigError, Place};
 pub use resolve::StorageKind;

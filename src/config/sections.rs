@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::broker::BrokerConfig;
 use super::clusters::{ClusterConfig, MembershipConfig};
+use super::control::ControlConfig;
 use super::shards::{self, ShardConfig};
 use super::text;
 use crate::ids::{Acks, ShardId};
@@ -28,6 +29,8 @@ pub struct Config {
     pub gateway: GatewayConfig,
     /// Where Kafka clients connect.
     pub broker: BrokerConfig,
+    /// Where the node tells of itself.
+    pub control: ControlConfig,
     /// The embedded log.
     pub log: LogConfig,
     /// What is taken in, and how it is acknowledged.
@@ -225,6 +228,7 @@ impl Default for Config {
             node: NodeConfig::default(),
             gateway: GatewayConfig::default(),
             broker: BrokerConfig::default(),
+            control: ControlConfig::default(),
             log: LogConfig::default(),
             transactions: TransactionsConfig::default(),
             processing: ProcessingConfig::default(),

@@ -7,6 +7,7 @@ use super::*;
 
 mod broker;
 mod clusters;
+mod control;
 mod effective;
 mod placement;
 
@@ -39,6 +40,7 @@ fn every_key_is_in_the_shipped_file() {
         ("[broker]", 23),
         ("[[broker.users]]", 2),
         ("[broker.tls]", 3),
+        ("[control]", 2),
         ("[log]", 8),
         ("[transactions]", 6),
         ("[transactions.default_shard]", 2),

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use super::bounds::{TOPIC_NAME, TOPIC_PARTITIONS, every_number_is_in_range};
 use super::broker_rules::broker_is_valid;
 use super::cluster_rules::clusters_are_valid;
+use super::control::control_is_for_this_machine;
 use super::placement_rules::placement_is_valid;
 use super::resolve::StorageKind;
 use super::shard_rules::shards_are_valid;
@@ -30,6 +31,7 @@ impl Config {
         every_number_is_in_range(self)?;
         remote_addresses_are_allowed(self)?;
         clients_can_connect_once_per_address(self)?;
+        control_is_for_this_machine(self)?;
         the_directory_is_named(self)?;
         segments_are_whole_blocks(self)?;
         retention_keeps_two_segments(self)?;

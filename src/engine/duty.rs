@@ -11,7 +11,7 @@ use super::guest::Guest;
 use super::handler::HandlerFactory;
 use super::intake::{Admission, Surroundings};
 use super::pending::Seen;
-use super::status::Phase;
+use super::status::{Load, Phase};
 
 impl<S: Storage, F: HandlerFactory, G: Guest<S>> Core<S, F, G> {
     /// One pass. Returns the amount of work done; 0 means that nothing was there to do.
@@ -199,7 +199,16 @@ impl<S: Storage, F: HandlerFactory, G: Guest<S>> Core<S, F, G> {
             Some(_) => 0,
             None => self.storage.backlog(),
         };
-        self.status.set_load(in_flight as u64, backlog);
+        let hindrances = self.storage.hindrances();
+        self.status.set_load(Load {
+            in_flight: in_flight as u64,
+            backlog,
+            gateway_connections: self.gate.connections() as u64,
+            kafka_connections: self.guest.connections() as u64,
+            stripes_without_space: hindrances.stripes_without_space.into(),
+            clusters_unreachable: hindrances.clusters_unreachable.into(),
+            cycle_ns_max: self.stalls.report().worst_ns,
+        });
         // Asked in this order: the error is made of text, which is only wanted once. And storage
         // goes first, since processing halts for what happened there.
         if !self.status.has_failed()
@@ -224,6 +233,10 @@ impl<S: Storage, F: HandlerFactory, G: Guest<S>> Core<S, F, G> {
             committed,
             aborted,
             unreachable,
+            batches,
+            batch_bytes,
+            frames,
+            frame_bytes,
         } = counts;
         self.counters.add(Counter::PartitionsAssigned, assigned);
         self.counters.add(Counter::PartitionsRevoked, revoked);
@@ -231,6 +244,10 @@ impl<S: Storage, F: HandlerFactory, G: Guest<S>> Core<S, F, G> {
         self.counters.add(Counter::TransactionsCommitted, committed);
         self.counters.add(Counter::TransactionsAborted, aborted);
         self.counters.add(Counter::ClusterUnreachable, unreachable);
+        self.counters.add(Counter::Batches, batches);
+        self.counters.add(Counter::BatchBytes, batch_bytes);
+        self.counters.add(Counter::Frames, frames);
+        self.counters.add(Counter::FrameBytes, frame_bytes);
     }
 
     fn report(&self) -> CoreReport {

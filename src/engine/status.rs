@@ -17,12 +17,36 @@ pub enum Phase {
     Stopped = 3,
 }
 
+/// How a core stands at the end of a cycle.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Transactions taken in and not yet answered or durable.
+    pub in_flight: u64,
+    /// Visible records not yet processed.
+    pub backlog: u64,
+    /// Connections of the gateway that are open.
+    pub gateway_connections: u64,
+    /// Connections of Kafka clients that are open.
+    pub kafka_connections: u64,
+    /// Stripes whose device has no space for the file that they need next.
+    pub stripes_without_space: u64,
+    /// Clusters that count as unreachable.
+    pub clusters_unreachable: u64,
+    /// The longest duty cycle so far, in nanoseconds.
+    pub cycle_ns_max: u64,
+}
+
 /// Written by the core, read by control.
 #[derive(Debug, Default)]
 pub struct CoreStatus {
     phase: AtomicU8,
     in_flight: AtomicU64,
     backlog: AtomicU64,
+    gateway_connections: AtomicU64,
+    kafka_connections: AtomicU64,
+    stripes_without_space: AtomicU64,
+    clusters_unreachable: AtomicU64,
+    cycle_ns_max: AtomicU64,
     failed: AtomicBool,
     failure: Mutex<Option<String>>,
 }
@@ -67,9 +91,40 @@ impl CoreStatus {
         self.phase.store(phase as u8, Ordering::Release);
     }
 
-    pub(super) fn set_load(&self, in_flight: u64, backlog: u64) {
+    /// How the core stood at the end of its last cycle. Read one after the other, so that two of them
+    /// may be a cycle apart.
+    pub fn load(&self) -> Load {
+        let relaxed = |cell: &AtomicU64| cell.load(Ordering::Relaxed);
+        Load {
+            in_flight: self.in_flight(),
+            backlog: self.backlog(),
+            gateway_connections: relaxed(&self.gateway_connections),
+            kafka_connections: relaxed(&self.kafka_connections),
+            stripes_without_space: relaxed(&self.stripes_without_space),
+            clusters_unreachable: relaxed(&self.clusters_unreachable),
+            cycle_ns_max: relaxed(&self.cycle_ns_max),
+        }
+    }
+
+    /// Tells how the core stands.
+    pub fn set_load(&self, load: Load) {
+        let Load {
+            in_flight,
+            backlog,
+            gateway_connections,
+            kafka_connections,
+            stripes_without_space,
+            clusters_unreachable,
+            cycle_ns_max,
+        } = load;
+        let relaxed = |cell: &AtomicU64, value| cell.store(value, Ordering::Relaxed);
         self.in_flight.store(in_flight, Ordering::Release);
         self.backlog.store(backlog, Ordering::Release);
+        relaxed(&self.gateway_connections, gateway_connections);
+        relaxed(&self.kafka_connections, kafka_connections);
+        relaxed(&self.stripes_without_space, stripes_without_space);
+        relaxed(&self.clusters_unreachable, clusters_unreachable);
+        relaxed(&self.cycle_ns_max, cycle_ns_max);
     }
 
     /// Whether there is a [`CoreStatus::failure`].

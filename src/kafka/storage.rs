@@ -7,8 +7,8 @@ use super::cluster::Cluster;
 use crate::clock::Now;
 use crate::ids::{Acks, Nanos, Offset, PartitionId, UnixMillis};
 use crate::storage::{
-    Commit, CommitRefusal, Consumer, LaneNews, Offer, Outputs, Producer, ReadError, ReadOutcome,
-    Record, Refusal, Storage, StorageCounts, StorageError, StorageEvent, Visit,
+    Commit, CommitRefusal, Consumer, Hindrances, LaneNews, Offer, Outputs, Producer, ReadError,
+    ReadOutcome, Record, Refusal, Storage, StorageCounts, StorageError, StorageEvent, Visit,
 };
 
 /// Where a partition lies.
@@ -219,6 +219,14 @@ impl Storage for KafkaStorage {
             sum += cluster.take_counts();
         }
         sum
+    }
+
+    fn hindrances(&self) -> Hindrances {
+        let unreachable = self.clusters.iter().filter(|c| !c.is_reachable());
+        Hindrances {
+            stripes_without_space: 0,
+            clusters_unreachable: unreachable.count() as u32,
+        }
     }
 
     fn finish(&mut self, now: Now) -> usize {

@@ -77,6 +77,8 @@ pub enum Reply {
     },
     /// No space is left on the device; said once, and the request is tried again every 100 ms.
     NoSpace {
+        /// What waits.
+        action: Action,
         /// The segment of the request that waits.
         seq: SegmentSeq,
     },

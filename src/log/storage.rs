@@ -17,8 +17,8 @@ use super::stripe::{Core, PartitionSpec, Processing, ReadAt, Slot, Stripe, Strip
 use crate::clock::Now;
 use crate::ids::{Acks, Nanos, Offset, PartitionId, StripeId, TopicId, UnixMillis};
 use crate::storage::{
-    Commit, CommitRefusal, Consumer, LaneNews, Offer, Outputs, Producer, ReadError, ReadOutcome,
-    Record, Refusal, Storage, StorageCounts, StorageError, StorageEvent, Visit,
+    Commit, CommitRefusal, Consumer, Hindrances, LaneNews, Offer, Outputs, Producer, ReadError,
+    ReadOutcome, Record, Refusal, Storage, StorageCounts, StorageError, StorageEvent, Visit,
 };
 
 pub use words::{
@@ -97,6 +97,7 @@ impl<D: Disk> LogStorage<D> {
             ready: VecDeque::with_capacity(partitions),
             backlog: 0,
             woken: Vec::new(),
+            counts: StorageCounts::default(),
         };
         let stripes = (0u16..)
             .zip(starts)
@@ -267,7 +268,15 @@ impl<D: Disk> Storage for LogStorage<D> {
     }
 
     fn take_counts(&mut self) -> StorageCounts {
-        StorageCounts::default()
+        std::mem::take(&mut self.core.counts)
+    }
+
+    fn hindrances(&self) -> Hindrances {
+        let without_space = self.stripes.iter().filter(|s| s.is_without_space());
+        Hindrances {
+            stripes_without_space: without_space.count() as u32,
+            clusters_unreachable: 0,
+        }
     }
 
     /// Writes what is still open, then a marker that witnesses it.

@@ -41,6 +41,23 @@ pub struct StorageCounts {
     pub aborted: u64,
     /// Times that a cluster became unreachable.
     pub unreachable: u64,
+    /// Batches appended to the log.
+    pub batches: u64,
+    /// Their bytes.
+    pub batch_bytes: u64,
+    /// Frames of the log that became durable.
+    pub frames: u64,
+    /// Their bytes.
+    pub frame_bytes: u64,
+}
+
+/// What keeps storage from taking records as it should, at the moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Hindrances {
+    /// Stripes whose device has no space for the file that they need next.
+    pub stripes_without_space: u32,
+    /// Clusters that count as unreachable.
+    pub clusters_unreachable: u32,
 }
 
 impl std::ops::AddAssign for StorageCounts {
@@ -51,6 +68,10 @@ impl std::ops::AddAssign for StorageCounts {
         self.committed += other.committed;
         self.aborted += other.aborted;
         self.unreachable += other.unreachable;
+        self.batches += other.batches;
+        self.batch_bytes += other.batch_bytes;
+        self.frames += other.frames;
+        self.frame_bytes += other.frame_bytes;
     }
 }
 
@@ -72,6 +93,9 @@ pub trait Storage: Producer + Consumer {
 
     /// What was counted since the last call.
     fn take_counts(&mut self) -> StorageCounts;
+
+    /// What is in the way now. Looked at once a cycle.
+    fn hindrances(&self) -> Hindrances;
 
     /// Brings what is open to its end, for a clean stop: call it with [`Producer::poll`] in
     /// between until it returns 0 and [`Producer::is_busy`] is false. Gives up by itself, within

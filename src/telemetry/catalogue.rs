@@ -10,6 +10,8 @@ pub enum Unit {
     Transactions,
     /// Records of the log.
     Records,
+    /// Batches of records.
+    Batches,
     /// Bytes.
     Bytes,
     /// Messages between cores.
@@ -22,6 +24,12 @@ pub enum Unit {
     Cycles,
     /// Nanoseconds.
     Nanoseconds,
+    /// A number of things that are there at the moment.
+    Things,
+    /// 1 for yes, 0 for no.
+    Truth,
+    /// A number without a dimension.
+    Ratio,
 }
 
 impl Unit {
@@ -30,14 +38,27 @@ impl Unit {
         match self {
             Unit::Transactions => "transactions",
             Unit::Records => "records",
+            Unit::Batches => "batches",
             Unit::Bytes => "bytes",
             Unit::Messages => "messages",
             Unit::Frames => "frames",
             Unit::Events => "events",
             Unit::Cycles => "cycles",
             Unit::Nanoseconds => "nanoseconds",
+            Unit::Things => "count",
+            Unit::Truth => "1 or 0",
+            Unit::Ratio => "ratio",
         }
     }
+}
+
+/// What a metric's labels tell apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Each core has one: label `core`, its number.
+    Core,
+    /// The node has one; no label.
+    Node,
 }
 
 /// Writes an enum together with its list and its descriptions, so that none of them can be
@@ -138,6 +159,14 @@ catalogue! {
             "Times that a cluster acknowledged nothing for so long that it counted as unreachable.";
         RecordsAppended = "records_appended", Records,
             "Records appended to this core's stripes.";
+        Batches = "batches", Batches,
+            "Batches appended to this core's stripes: of transactions, of handlers, of Kafka clients.";
+        BatchBytes = "batch_bytes", Bytes,
+            "Bytes of the batches appended to this core's stripes.";
+        Frames = "frames", Frames,
+            "Frames of this core's stripes that became durable, each with one write.";
+        FrameBytes = "frame_bytes", Bytes,
+            "Bytes of the frames that became durable, padding included.";
         WindowFull = "window_full", Events,
             "Submissions put off because the duplicate window held nothing but work in flight.";
         BackPressure = "back_pressure", Events,
@@ -181,6 +210,107 @@ catalogue! {
     }
 }
 
+catalogue! {
+    /// A sum of [`Counter`]s of one core, under the name that Kafka's clients have for it.
+    Total {
+        MessagesSent = "messages_sent", Records,
+            "Transactions that storage has taken: appended to the log, or acknowledged by a cluster.";
+        SendErrors = "send_errors", Transactions,
+            "Transactions that did not get into storage: failed and rejected ones.";
+        MessagesReceived = "messages_received", Records,
+            "Records that processing is done with: processed, duplicates and dead letters.";
+        ProcessingErrors = "processing_errors", Events,
+            "Times that the handler did not accept a record: dead letters and retries.";
+    }
+}
+
+impl Total {
+    /// What is added up.
+    pub const fn parts(self) -> &'static [Counter] {
+        match self {
+            Total::MessagesSent => &[Counter::RecordsAppended],
+            Total::SendErrors => &[Counter::Failed, Counter::Rejected],
+            Total::MessagesReceived => &[
+                Counter::Processed,
+                Counter::ProcessedDuplicates,
+                Counter::DeadLettered,
+            ],
+            Total::ProcessingErrors => &[Counter::DeadLettered, Counter::Retried],
+        }
+    }
+}
+
+catalogue! {
+    /// A number that goes up and down, read when somebody looks.
+    Gauge {
+        CoreRunning = "core_running", Truth,
+            "Whether the core takes transactions: neither starting nor draining nor stopped.";
+        InFlight = "in_flight", Things,
+            "What was taken in on this core and is not finished: mostly transactions that are not durable yet.";
+        ConsumerLag = "consumer_lag", Things,
+            "Visible records of this core's partitions that are not processed yet.";
+        GatewayConnections = "gateway_connections_open", Things,
+            "Connections of the gateway that are open.";
+        KafkaConnections = "kafka_connections_open", Things,
+            "Connections of Kafka clients that are open.";
+        StripesWithoutSpace = "stripes_without_space", Things,
+            "Stripes of this core whose device has no space for the file that they need next.";
+        ClustersUnreachable = "clusters_unreachable", Things,
+            "Clusters that count as unreachable for this core: nothing is acknowledged.";
+        CycleNsMax = "cycle_max_ns", Nanoseconds,
+            "The longest duty cycle since the start.";
+        Ready = "ready", Truth,
+            "Whether the node is ready, as /readyz says.";
+        Cores = "cores", Things,
+            "Cores of the node.";
+        UptimeNs = "uptime_ns", Nanoseconds,
+            "Time since the node was started.";
+        ResidentBytes = "resident_memory_bytes", Bytes,
+            "Memory of the process that is resident, as the kernel counts it.";
+        FreeBytes = "data_directory_free_bytes", Bytes,
+            "Space that is left on the device of the data directory; embedded log only.";
+        Topics = "topics", Things,
+            "Topics of the embedded log; on clusters those of the shards.";
+        Partitions = "partition_count", Things,
+            "Partitions of these topics.";
+        Leaders = "leader_count", Things,
+            "Partitions that this node leads: of the embedded log all of them; not told on clusters.";
+        Replicas = "replica_count", Things,
+            "Copies of partitions on this node: of the embedded log one of each; not told on clusters.";
+        BatchSizeAvg = "batch_size_avg_bytes", Bytes,
+            "Mean size of the batches appended to the embedded log since the start.";
+        CompressionRatio = "compression_ratio", Ratio,
+            "Bytes sent by bytes before compression: 1, the engine does not compress what it appends to the embedded log.";
+    }
+}
+
+impl Gauge {
+    /// Whether each core has one or the node.
+    pub const fn scope(self) -> Scope {
+        match self {
+            Gauge::CoreRunning
+            | Gauge::InFlight
+            | Gauge::ConsumerLag
+            | Gauge::GatewayConnections
+            | Gauge::KafkaConnections
+            | Gauge::StripesWithoutSpace
+            | Gauge::ClustersUnreachable
+            | Gauge::CycleNsMax => Scope::Core,
+            Gauge::Ready
+            | Gauge::Cores
+            | Gauge::UptimeNs
+            | Gauge::ResidentBytes
+            | Gauge::FreeBytes
+            | Gauge::Topics
+            | Gauge::Partitions
+            | Gauge::Leaders
+            | Gauge::Replicas
+            | Gauge::BatchSizeAvg
+            | Gauge::CompressionRatio => Scope::Node,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
@@ -207,6 +337,8 @@ mod tests {
     fn every_metric_has_a_name_of_its_own_and_a_meaning() {
         check(&Counter::ALL, Counter::name, Counter::meaning);
         check(&Stage::ALL, Stage::name, Stage::meaning);
+        check(&Total::ALL, Total::name, Total::meaning);
+        check(&Gauge::ALL, Gauge::name, Gauge::meaning);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! The buckets are those of a HDR histogram of three significant digits, so that a copy of them is
 //! one: see <https://hdrhistogram.github.io/HdrHistogram/>.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -28,6 +29,40 @@ const fn place(latency_ns: u64) -> usize {
 const fn shortest(place: usize) -> u64 {
     let shift = (place >> HALF_BITS).saturating_sub(1);
     ((place - (shift << HALF_BITS)) as u64) << shift
+}
+
+/// Bounds of the exported buckets, in nanoseconds: 1, 2 and 5 of each decade from 1 µs to 10 s.
+pub const BUCKET_NS: [u64; 22] = {
+    let mut bounds = [0; 22];
+    let mut at = 0;
+    let mut decade = 1000;
+    while at < bounds.len() {
+        bounds[at] = decade * [1, 2, 5][at % 3];
+        at += 1;
+        if at.is_multiple_of(3) {
+            decade *= 10;
+        }
+    }
+    bounds
+};
+
+const _: () = assert!(BUCKET_NS[21] == 10_000_000_000 && BUCKET_NS[21] < LATENCY_NS_MAX);
+
+/// Latencies by bounds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Buckets {
+    /// How many latencies were at most as long as each of [`BUCKET_NS`] and longer than the one
+    /// before; the last one counts the rest. Bounds beyond 2 µs are off by a thousandth at the most.
+    pub counts: [u64; BUCKET_NS.len() + 1],
+    /// The sum of all latencies in nanoseconds; wraps at 2^64.
+    pub sum_ns: u64,
+}
+
+impl Buckets {
+    /// How many latencies there are.
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
 }
 
 /// Not shared with what another thread writes: 220 KB apiece, and nothing else beside them.
@@ -93,6 +128,27 @@ impl LatencyReader {
             }
         }
         copy
+    }
+
+    /// What was recorded so far, by [`BUCKET_NS`].
+    pub fn buckets(&self) -> Buckets {
+        let mut buckets = Buckets {
+            sum_ns: self.sum_ns(),
+            ..Buckets::default()
+        };
+        let mut from = 0;
+        for (count, bound) in buckets.counts.iter_mut().zip(BUCKET_NS) {
+            let end = place(bound) + 1;
+            *count = self.sum_of(from..end);
+            from = end;
+        }
+        buckets.counts[BUCKET_NS.len()] = self.sum_of(from..CELLS);
+        buckets
+    }
+
+    fn sum_of(&self, cells: Range<usize>) -> u64 {
+        let cells = self.0.counts[cells].iter();
+        cells.map(|count| count.load(Ordering::Relaxed)).sum()
     }
 
     /// The sum of all latencies so far, in nanoseconds. Wraps at 2^64.
@@ -170,6 +226,23 @@ mod tests {
             }
             prop_assert_eq!(reader.sum_ns(), sum);
         }
+    }
+
+    #[test]
+    fn buckets_count_what_is_at_most_their_bound() {
+        let (mut writer, reader) = latencies();
+        for latency_ns in [1, 1000, 1001, 2000, 4_990_000, 6_000_000, u64::MAX] {
+            writer.record(latency_ns);
+        }
+        let buckets = reader.buckets();
+        assert_eq!(buckets.counts[0], 2, "1 µs is in the first one");
+        assert_eq!(buckets.counts[1], 2);
+        let place = |bound| BUCKET_NS.iter().position(|at| *at == bound).unwrap();
+        assert_eq!(buckets.counts[place(5_000_000)], 1);
+        assert_eq!(buckets.counts[place(10_000_000)], 1);
+        assert_eq!(buckets.counts[BUCKET_NS.len()], 1);
+        assert_eq!(buckets.count(), 7);
+        assert_eq!(buckets.sum_ns, reader.sum_ns());
     }
 
     #[test]

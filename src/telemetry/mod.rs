@@ -6,12 +6,16 @@
 
 mod catalogue;
 mod counters;
+mod families;
 mod histograms;
 mod latencies;
 mod stall;
 
-pub use catalogue::{Counter, Stage, Unit};
+pub use catalogue::{Counter, Gauge, Scope, Stage, Total, Unit};
 pub use counters::{CounterReader, CounterSnapshot, CounterWriter, counters};
+pub use families::{Family, Kind, PREFIX, families, page};
 pub use histograms::{LATENCY_NS_MAX, StageHistograms, Summary, empty_histogram};
-pub use latencies::{LatencyReader, LatencyWriter, StageReader, StageWriter, latencies, stages};
+pub use latencies::{
+    BUCKET_NS, Buckets, LatencyReader, LatencyWriter, StageReader, StageWriter, latencies, stages,
+};
 pub use stall::{Cycle, StallReport, StallTracker};

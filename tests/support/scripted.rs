@@ -28,8 +28,9 @@ use corelane::ids::{
 use corelane::location::GeoLocation;
 use corelane::mesh::{self, Bells, Doorbell, EndpointId};
 use corelane::storage::{
-    Ack, Commit, CommitRefusal, Consumer, LaneNews, Offer, Outputs, Producer, ReadError,
-    ReadOutcome, Record, Refusal, Storage, StorageCounts, StorageError, StorageEvent, Visit,
+    Ack, Commit, CommitRefusal, Consumer, Hindrances, LaneNews, Offer, Outputs, Producer,
+    ReadError, ReadOutcome, Record, Refusal, Storage, StorageCounts, StorageError, StorageEvent,
+    Visit,
 };
 use corelane::telemetry::{Counter, CounterReader, counters, stages};
 use corelane::transaction::{TransactionRef, codec};
@@ -261,6 +262,10 @@ impl Storage for Scripted {
 
     fn take_counts(&mut self) -> StorageCounts {
         StorageCounts::default()
+    }
+
+    fn hindrances(&self) -> Hindrances {
+        Hindrances::default()
     }
 
     fn finish(&mut self, _now: Now) -> usize {

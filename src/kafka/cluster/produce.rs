@@ -77,6 +77,12 @@ impl Cluster {
         }
     }
 
+    /// Whether the cluster counts as reachable.
+    #[inline]
+    pub fn is_reachable(&self) -> bool {
+        self.breaker.is_reachable()
+    }
+
     /// Whether offers are taken rather than sent to another shard.
     #[inline]
     pub fn is_available(&self) -> bool {

@@ -149,7 +149,7 @@ impl Port {
                     waiting.try_at = now.after(RETRY_NS);
                     if !waiting.told {
                         let seq = waiting.request.seq();
-                        self.outbox.push_back(Reply::NoSpace { seq });
+                        self.outbox.push_back(Reply::NoSpace { action, seq });
                         waiting.told = true;
                     }
                 }

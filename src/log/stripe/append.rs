@@ -205,6 +205,8 @@ impl<D: Disk> Stripe<D> {
             batch: number,
         });
         part.bytes += u64::from(batch.bytes);
+        core.counts.batches += 1;
+        core.counts.batch_bytes += u64::from(batch.bytes);
         core.update(part, |part| {
             part.next = batch.base_offset.plus(batch.records);
         });

@@ -122,6 +122,11 @@ impl<D: Disk> Stripe<D> {
         self.segments.is_blocked()
     }
 
+    /// Whether the device has no space for the file that is needed next.
+    pub(super) fn is_without_space(&self) -> bool {
+        self.keeper.is_without_space()
+    }
+
     pub(super) fn is_prepared(&self) -> bool {
         self.segments.is_prepared()
     }

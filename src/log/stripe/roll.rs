@@ -23,6 +23,8 @@ pub(super) struct Keeping {
     handle: KeeperHandle,
     /// Requests that found the keeper's queue full.
     waiting: VecDeque<Request>,
+    /// Requests that wait for space on the device.
+    without_space: Vec<(Action, SegmentSeq)>,
 }
 
 impl Keeping {
@@ -30,12 +32,22 @@ impl Keeping {
         Keeping {
             handle,
             waiting: VecDeque::with_capacity(4),
+            without_space: Vec::new(),
         }
     }
 
     pub(super) fn ask(&mut self, request: Request) {
         self.waiting.push_back(request);
         self.send();
+    }
+
+    pub(super) fn is_without_space(&self) -> bool {
+        !self.without_space.is_empty()
+    }
+
+    /// The request is carried out or given up: it no longer waits.
+    fn is_over(&mut self, action: Action, seq: SegmentSeq) {
+        self.without_space.retain(|waits| *waits != (action, seq));
     }
 
     fn send(&mut self) {
@@ -162,6 +174,7 @@ impl<D: Disk> Stripe<D> {
             work += 1;
             match reply {
                 Reply::Prepared { seq } => {
+                    self.keeper.is_over(Action::Prepare, seq);
                     assert_eq!(
                         seq, self.segments.next_seq,
                         "only the next one is asked for"
@@ -170,16 +183,19 @@ impl<D: Disk> Stripe<D> {
                     core.disk.open(self.id, seq, self.tag(Op::Open(seq)));
                 }
                 Reply::Sealed { seq } => {
+                    self.keeper.is_over(Action::Seal, seq);
                     if let Some(segment) = self.segments.get_mut(seq) {
                         segment.checkpoint = Checkpoint::Durable;
                     }
                     self.cleaning.look_again();
                 }
-                Reply::Recycled { .. } => {}
-                Reply::NoSpace { seq } => {
+                Reply::Recycled { seq } => self.keeper.is_over(Action::Recycle, seq),
+                Reply::NoSpace { action, seq } => {
+                    self.keeper.without_space.push((action, seq));
                     tracing::warn!(stripe = %self.id, segment = %seq, "no space for a segment");
                 }
                 Reply::Failed { seq, action, error } => {
+                    self.keeper.is_over(action, seq);
                     self.on_keeper_failed(seq, action, &error, on);
                 }
             }

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 
 use super::part::{Part, Watch};
 use crate::ids::PartitionId;
+use crate::storage::StorageCounts;
 
 /// What the stripes of one core share.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub(in crate::log) struct Core<D> {
     pub(in crate::log) backlog: u64,
     /// Watched partitions with news. A partition is in it at most once.
     pub(in crate::log) woken: Vec<PartitionId>,
+    /// What was counted since it was last asked for.
+    pub(in crate::log) counts: StorageCounts,
 }
 
 impl<D> Core<D> {

@@ -218,6 +218,8 @@ impl<D: Disk> Stripe<D> {
             return false;
         }
         frame.durable_at = now.mono;
+        core.counts.frames += 1;
+        core.counts.frame_bytes += frame.bytes as u64;
         for batch in &frame.meta.batches {
             let part = &mut self.parts[batch.slot.index()];
             core.update(part, |part| {
