@@ -374,6 +374,7 @@ fn refusal(section: &str) -> String {
         ])
         .args(["--unix".as_ref(), folder.path().join("s").as_os_str()])
         .args(["--cores", "1", "--oversubscribe"])
+        .args(["--control", "127.0.0.1:0"])
         .output()
         .unwrap();
     assert!(!output.status.success(), "it must not start");

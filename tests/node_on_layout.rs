@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use corelane::config::Config;
+use corelane::config::{Config, HttpChoice};
 use corelane::control::{Node, NodeOptions};
 use corelane::cpu::allowed_cpus;
 use corelane::engine::ledger::Ledger;
@@ -130,6 +130,7 @@ fn a_layout_that_does_not_hold_is_refused_and_named() {
         config.log.directory = folder.path().join("data");
         config.gateway.tcp.clear();
         config.broker.turn_off();
+        config.control.http = HttpChoice::Off;
         Node::start(&config, NodeOptions::default(), Ledger::new).map_err(|e| e.to_string())
     };
     let refused = |more: &str| start(more).expect_err("it does not hold");

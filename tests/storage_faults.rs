@@ -34,7 +34,7 @@ const EXAMPLE: &str = concat!(
     "/examples/data/transactions.jsonl"
 );
 const CONFIG: &str = "[log]\nstripes = 1\nsegment_bytes = 16777216\ntail_bytes = 16777216\n\
-     [broker]\nlisten = []\n";
+     [broker]\nlisten = []\n[control]\nhttp = \"\"\n";
 /// The only segment of a short run.
 const SEGMENT: &str = "stripe-000/00000000000000000000.log";
 
@@ -179,7 +179,8 @@ fn a_directory_in_use_is_refused_and_its_owner_goes_on() {
         stderr(&output)
     );
     let output = Command::new(env!("CARGO_BIN_EXE_corelane"))
-        .args(["serve", "--cores", "1", "--unix"])
+        .args(["serve", "--cores", "1", "--control", "127.0.0.1:0"])
+        .arg("--unix")
         .arg(place.files.path().join("socket"))
         .arg("--data-dir")
         .arg(node.data_dir())

@@ -24,6 +24,7 @@ use crate::mesh::Bells;
 
 use super::error::StartError;
 use super::executor::{Patience, StorageSeed, WakeLoop};
+use super::http::TopicCounts;
 use super::places::{Places, shard_manager};
 use super::seeds::Given;
 
@@ -135,6 +136,14 @@ impl<'a> Clusters<'a> {
     /// Where everything is.
     pub fn places(&self) -> &Places {
         &self.places
+    }
+
+    /// How many topics of shards there are, and partitions of them.
+    pub fn topics(&self) -> Arc<TopicCounts> {
+        let counts = TopicCounts::default();
+        let partitions: usize = self.partitions.values().map(Vec::len).sum();
+        counts.set(self.partitions.len() as u64, partitions as u64);
+        Arc::new(counts)
     }
 
     /// What each core is given, in their order. The ids of the last records come later, from the

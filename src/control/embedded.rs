@@ -20,6 +20,7 @@ use crate::mesh::Bells;
 
 use super::error::StartError;
 use super::executor::{Patience, StorageSeed, WakeLoop};
+use super::http::TopicCounts;
 use super::layout::Layout;
 use super::topics::{Administrator, Facts, Topics};
 
@@ -72,6 +73,8 @@ pub(super) struct Kept {
     _keeper: KeeperThread,
     /// Torn tails that recovery cut off.
     pub torn: Vec<(StripeId, TornTail)>,
+    /// How many topics there are, kept by the administrator.
+    pub topics: Arc<TopicCounts>,
     /// Holds the directory's lock.
     _administrator: Administrator,
 }
@@ -134,6 +137,7 @@ impl<'a> Embedded<'a> {
         let kept = Kept {
             _keeper: self.keeper,
             torn: self.torn,
+            topics: topics.counts(),
             _administrator: Administrator::spawn(topics, end, stop)?,
         };
         Ok((kept, administered))

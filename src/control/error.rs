@@ -1,5 +1,7 @@
 //! Why a node does not start.
 
+use std::net::SocketAddr;
+
 use crate::cpu::{CpuSet, LayoutFileError, PlanError};
 use crate::geo::ShardTableError;
 use crate::ids::StripeId;
@@ -96,6 +98,17 @@ pub enum StartError {
     Listen {
         /// The address or path.
         address: String,
+        /// Why.
+        reason: String,
+    },
+    /// The control port cannot be opened.
+    #[error(
+        "control.http: cannot listen on {address}: {reason}; another address: --control, none: \
+         control.http = \"\""
+    )]
+    Control {
+        /// Where.
+        address: SocketAddr,
         /// Why.
         reason: String,
     },

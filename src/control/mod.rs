@@ -10,6 +10,7 @@ mod embedded;
 mod error;
 mod executor;
 mod housekeeping;
+mod http;
 mod iowq;
 mod layout;
 mod node;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam::queue::ArrayQueue;
 
-use crate::config::{Config, StorageKind};
+use crate::config::{Config, HttpChoice, StorageKind};
 use crate::cpu::{Oversubscribe, Plan};
 use crate::engine::command::{Command, CoreReport};
 use crate::engine::handler::HandlerFactory;
@@ -33,6 +33,7 @@ use super::embedded::{Embedded, Kept};
 use super::error::StartError;
 use super::executor::{GuestSeed, Seed, StorageSeed, spawn};
 use super::housekeeping;
+use super::http::{Addresses, Board, CoreView, Holder, Http, Running, TopicCounts};
 use super::layout::Layout;
 use super::placement::Ground;
 use super::places::Places;
@@ -60,6 +61,17 @@ pub(super) struct CoreHandle {
     pub thread: Option<JoinHandle<()>>,
 }
 
+impl CoreHandle {
+    /// What the control port may see of it.
+    fn view(&self) -> CoreView {
+        CoreView {
+            status: Arc::clone(&self.status),
+            counters: self.counters.clone(),
+            stages: self.stages.clone(),
+        }
+    }
+}
+
 /// A running node. Dropping it stops it without draining.
 pub struct Node {
     cores: Vec<CoreHandle>,
@@ -75,6 +87,9 @@ pub struct Node {
     /// The embedded log's; none on clusters. Outlives the cores, too.
     kept: Option<Kept>,
     housekeeping: Vec<CpuId>,
+    board: Arc<Board>,
+    /// The control port; none where it is off. Answers until the cores have ended.
+    http: Option<Http>,
 }
 
 /// What a node is put together in, whatever holds its partitions.
@@ -86,10 +101,21 @@ struct Frame<'a> {
     bells: Bells,
     watch: Watch,
     fingerprinter: Fingerprinter,
+    board: Arc<Board>,
+    http: Option<Http>,
 }
 
 impl<'a> Frame<'a> {
     fn new(config: &'a Config, plan: Plan, options: NodeOptions) -> Result<Frame<'a>, StartError> {
+        // Before anything else: whoever asks is to hear that the node starts.
+        let board = Arc::new(Board::new(match config.storage() {
+            StorageKind::Embedded => Holder::Embedded(config.log.directory.clone()),
+            StorageKind::Clusters => Holder::Clusters(config.clusters.keys().cloned().collect()),
+        }));
+        let http = match config.control.http {
+            HttpChoice::Off => None,
+            HttpChoice::At(address) => Some(Http::spawn(address, Arc::clone(&board))?),
+        };
         let cores = plan.shard_cpus.len() as u16;
         let endpoints = cores + options.ports;
         let watch = Watch::spawn(cores).map_err(|error| StartError::System {
@@ -104,6 +130,8 @@ impl<'a> Frame<'a> {
             bells: (0..endpoints).map(|_| Doorbell::default()).collect(),
             watch,
             fingerprinter: Fingerprinter::new(),
+            board,
+            http,
         })
     }
 
@@ -148,7 +176,11 @@ impl<'a> Frame<'a> {
         seeds: Vec<Seed<F, M, G>>,
         held: Held,
         kept: Option<Kept>,
+        topics: Arc<TopicCounts>,
+        kafka: Vec<SocketAddr>,
     ) -> Result<Node, StartError> {
+        let cores = held.cores.iter().map(CoreHandle::view).collect();
+        self.board.show(Running { cores, topics });
         let capacity = self.config.node.mesh_capacity as usize;
         let mut node = Node {
             cores: held.cores,
@@ -162,10 +194,18 @@ impl<'a> Frame<'a> {
             watch: Some(self.watch),
             kept,
             housekeeping: self.plan.housekeeping.clone(),
+            board: self.board,
+            http: self.http,
         };
         for seed in seeds {
             node.launch(seed, &self.plan)?;
         }
+        node.kafka_addresses = kafka;
+        node.board.show_addresses(Addresses {
+            gateway: node.addresses.clone(),
+            unix: node.unix.clone(),
+            kafka: node.kafka_addresses.clone(),
+        });
         Ok(node)
     }
 }
@@ -260,16 +300,15 @@ impl Node {
                 });
                 let starting = frame.starting(&places, Remember::Own);
                 let (seeds, held) = frame.cores(&starting, given.collect(), factory);
-                let mut node = frame.launch(seeds, held, Some(kept))?;
-                node.kafka_addresses = kafka;
-                Ok(node)
+                let topics = Arc::clone(&kept.topics);
+                frame.launch(seeds, held, Some(kept), topics, kafka)
             }
             StorageKind::Clusters => {
                 let clusters = Clusters::open(config, &frame.plan, &frame.bells)?;
                 let storages = clusters.seeds()?;
                 let starting = frame.starting(clusters.places(), Remember::All);
                 let (seeds, held) = frame.cores(&starting, storages, factory);
-                frame.launch(seeds, held, None)
+                frame.launch(seeds, held, None, clusters.topics(), Vec::new())
             }
         }
     }
@@ -313,6 +352,11 @@ impl Node {
     /// The TCP addresses on which the Kafka listener accepts, first the plain ones.
     pub fn kafka_addresses(&self) -> &[SocketAddr] {
         &self.kafka_addresses
+    }
+
+    /// Where metrics and health are served; none where that is turned off.
+    pub fn control_address(&self) -> Option<SocketAddr> {
+        self.http.as_ref().map(Http::address)
     }
 
     /// Torn tails that the start cut off.
@@ -439,6 +483,7 @@ impl Node {
                 let _ = thread.join();
             }
         }
+        drop(self.http.take());
         drop(self.watch.take());
         drop(self.kept.take());
         for path in &self.unix {

@@ -271,11 +271,11 @@ catalogue! {
             "Space that is left on the device of the data directory; embedded log only.";
         Topics = "topics", Things,
             "Topics of the embedded log; on clusters those of the shards.";
-        Partitions = "partition_count", Things,
+        Partitions = "partitions", Things,
             "Partitions of these topics.";
-        Leaders = "leader_count", Things,
+        Leaders = "partition_leaders", Things,
             "Partitions that this node leads: of the embedded log all of them; not told on clusters.";
-        Replicas = "replica_count", Things,
+        Replicas = "partition_replicas", Things,
             "Copies of partitions on this node: of the embedded log one of each; not told on clusters.";
         BatchSizeAvg = "batch_size_avg_bytes", Bytes,
             "Mean size of the batches appended to the embedded log since the start.";

@@ -93,6 +93,7 @@ impl EchoSetup {
         let text = format!(
             "[node]\ncores = 2\noversubscribe = true\n\
              [gateway]\ntcp = []\nunix = [{socket:?}]\n\
+             [control]\nhttp = \"\"\n\
              [clusters.main]\nbrokers = {brokers:?}\n{more}\n\
              [[shards]]\nid = 1\nname = \"east\"\nlatitude = 35.0\nlongitude = 140.0\n\
              cluster = \"main\"\npartitions = 2\nreplication = 3\n\

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use corelane::clock;
-use corelane::config::Config;
+use corelane::config::{Config, HttpChoice};
 use corelane::control::{Node, NodeOptions, NodeReport};
 use corelane::engine::handler::{BatchContext, HandlerContext, ProcessError, TransactionHandler};
 use corelane::engine::ledger::Ledger;
@@ -106,6 +106,7 @@ pub fn text(head: &str, clusters: &[(&str, &str, &str)], regions: &[Region]) -> 
 pub fn config(text: &str) -> Config {
     let mut config = Config::parse(text, "test.toml").unwrap_or_else(|error| panic!("{error}"));
     config.gateway.tcp.clear();
+    config.control.http = HttpChoice::Off;
     config.gateway.unix.clear();
     config
 }

@@ -59,6 +59,9 @@ impl Node {
         if !text.contains("[broker]") {
             text.push_str("[broker]\nlisten = []\n");
         }
+        if !text.contains("[control]") {
+            text.push_str("[control]\nhttp = \"\"\n");
+        }
         std::fs::write(&config, text).expect("the configuration is written");
         let mut node = Node {
             setup,

@@ -17,6 +17,7 @@ use super::work::Work;
 use crate::broker::admin::{AdminCall, AdminEnd, Change, StopAdmin, Stopping};
 use crate::broker::view::View;
 use crate::control::error::StartError;
+use crate::control::http::TopicCounts;
 use crate::ids::PartitionId;
 use crate::log::directory::{DataDirectory, new_uuid};
 use crate::log::stripe::TopicRetention;
@@ -26,12 +27,31 @@ use crate::log::stripe::TopicRetention;
 pub struct Topics {
     directory: DataDirectory,
     facts: Facts,
+    counts: Arc<TopicCounts>,
 }
 
 impl Topics {
     /// Takes the directory over, once the engine's own topics are there.
     pub fn new(directory: DataDirectory, facts: Facts) -> Topics {
-        Topics { directory, facts }
+        let topics = Topics {
+            directory,
+            facts,
+            counts: Arc::default(),
+        };
+        topics.count();
+        topics
+    }
+
+    /// How many topics and partitions there are, from now on.
+    pub(in crate::control) fn counts(&self) -> Arc<TopicCounts> {
+        Arc::clone(&self.counts)
+    }
+
+    fn count(&self) {
+        let catalog = self.directory.catalog();
+        let topics = catalog.topics();
+        let partitions: usize = topics.iter().map(|topic| topic.partitions.len()).sum();
+        self.counts.set(topics.len() as u64, partitions as u64);
     }
 
     /// What clients may know at the start.
@@ -65,6 +85,7 @@ impl Topics {
         }
         match self.directory.replace_catalog(new) {
             Ok(()) => {
+                self.count();
                 let change = self.facts.change(&old, &self.directory.catalog());
                 (Some(change), response)
             }

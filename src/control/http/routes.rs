@@ -1,0 +1,117 @@
+//! Which path gives which page.
+//!
+//! Owns: content types and status codes, and the one copy of each page that clients share. Never does:
+//! what stands in the pages.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::board::Board;
+use super::metrics::Exporter;
+use super::ready::{Reason, reasons};
+use super::status::status;
+
+/// As OpenMetrics 1.0 says.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const JSON: &str = "application/json";
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// How old a page may be that is given to a further client: many who ask at once cost as much as one.
+const SHARED: Duration = Duration::from_millis(100);
+
+const PATHS: &str = "/metrics, /healthz, /readyz, /v1/status\n";
+
+/// The pages of the node on this board.
+pub(super) fn router(board: Arc<Board>) -> Router {
+    let pages = Arc::new(Pages {
+        exporter: Exporter::new(Arc::clone(&board)),
+        board,
+        metrics: Shared::default(),
+        status: Shared::default(),
+    });
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route(
+            "/healthz",
+            get(async || answer(StatusCode::OK, TEXT, "ok\n")),
+        )
+        .route("/readyz", get(readyz))
+        .route("/v1/status", get(v1_status))
+        .fallback(async || answer(StatusCode::NOT_FOUND, TEXT, PATHS))
+        .with_state(pages)
+}
+
+struct Pages {
+    board: Arc<Board>,
+    exporter: Exporter,
+    metrics: Shared,
+    status: Shared,
+}
+
+/// A page that was made a moment ago.
+#[derive(Default)]
+struct Shared(Mutex<Option<(Instant, Bytes)>>);
+
+impl Shared {
+    /// The page, made anew where it is too old.
+    fn get(&self, make: impl FnOnce() -> String) -> Bytes {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some((made, page)) if made.elapsed() < SHARED => page.clone(),
+            Some(_) | None => {
+                let page = Bytes::from(make());
+                *last = Some((Instant::now(), page.clone()));
+                page
+            }
+        }
+    }
+}
+
+async fn metrics(State(pages): State<Arc<Pages>>) -> Response {
+    let page = pages.metrics.get(|| pages.exporter.page());
+    answer(StatusCode::OK, OPEN_METRICS, page)
+}
+
+async fn v1_status(State(pages): State<Arc<Pages>>) -> Response {
+    let page = pages.status.get(|| json(&status(&pages.board)));
+    answer(StatusCode::OK, JSON, page)
+}
+
+/// What `/readyz` says.
+#[derive(Serialize)]
+struct Readiness {
+    ready: bool,
+    reasons: Vec<Reason>,
+}
+
+async fn readyz(State(pages): State<Arc<Pages>>) -> Response {
+    let reasons = reasons(&pages.board);
+    let ready = reasons.is_empty();
+    let code = match ready {
+        true => StatusCode::OK,
+        false => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    answer(code, JSON, json(&Readiness { ready, reasons }))
+}
+
+fn json(page: &impl Serialize) -> String {
+    serde_json::to_string(page).expect("numbers, strings and names always serialize") + "\n"
+}
+
+/// One answer to a connection: whoever asks again comes again, so that slots are free in between.
+fn answer(code: StatusCode, content: &'static str, body: impl Into<Bytes>) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, content),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::CONNECTION, "close"),
+    ];
+    (code, headers, body.into()).into_response()
+}
