@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)] // Helpers of a test fail like the test itself.
 
+#[path = "support/http.rs"]
+mod http;
 #[path = "support/load.rs"]
 mod load;
 #[path = "support/node.rs"]
@@ -314,6 +316,8 @@ struct SmallDisk {
     place: Place,
     /// The file system, seen from outside.
     inside: PathBuf,
+    /// Of its control port.
+    control: String,
 }
 
 impl SmallDisk {
@@ -328,6 +332,7 @@ impl SmallDisk {
             .args(["--mount", "sh", "-c", script, "sh", &size])
             .arg(&mount)
             .args([env!("CARGO_BIN_EXE_corelane"), "serve", "--cores", "1"])
+            .args(["--control", "127.0.0.1:0"])
             .args([
                 "--config".as_ref(),
                 place.files.path().join("node.toml").as_os_str(),
@@ -358,7 +363,21 @@ impl SmallDisk {
             process,
             place,
             inside,
+            control: http::control_address(&said).expect("said before it is ready"),
         })
+    }
+
+    /// Waits until the node says that it is ready, or that it is not for this reason.
+    fn wait_for_readiness(&self, code: u16, reason: &str) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let answer = http::get(&self.control, "/readyz").unwrap();
+            if answer.code == code && answer.body.contains(reason) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{answer:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 
@@ -405,6 +424,7 @@ fn a_full_disk_pushes_back_and_goes_on_when_there_is_space() {
         .spawn()
         .map(Process)
         .unwrap();
+    node.wait_for_readiness(503, "\"kind\":\"disk_full\"");
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(client.0.try_wait().unwrap(), None, "it waits for room");
     assert_eq!(node.process.0.try_wait().unwrap(), None, "the node is up");
@@ -415,6 +435,7 @@ fn a_full_disk_pushes_back_and_goes_on_when_there_is_space() {
     let report: serde_json::Value = serde_json::from_str(&report).unwrap();
     assert_eq!(report["acknowledged"], COUNT);
     assert_eq!(report["duplicates"], 0);
+    node.wait_for_readiness(200, "\"reasons\":[]");
     kill_process(Pid::from_child(&node.process.0), Signal::TERM).unwrap();
     assert!(node.process.0.wait().unwrap().success());
 }

@@ -62,6 +62,8 @@ fn config(brokers: &str, promise: Promise, topic: &str, linger_ms: f64) -> Resul
          cores = 1
          [gateway]
          tcp = []
+         [control]
+         http = ''
          [clusters.bench]
          brokers = [{brokers}]
          profile = 'latency'

@@ -24,6 +24,8 @@ pub enum Unit {
     Cycles,
     /// Nanoseconds.
     Nanoseconds,
+    /// Seconds.
+    Seconds,
     /// A number of things that are there at the moment.
     Things,
     /// 1 for yes, 0 for no.
@@ -45,6 +47,7 @@ impl Unit {
             Unit::Events => "events",
             Unit::Cycles => "cycles",
             Unit::Nanoseconds => "nanoseconds",
+            Unit::Seconds => "seconds",
             Unit::Things => "count",
             Unit::Truth => "1 or 0",
             Unit::Ratio => "ratio",
@@ -257,13 +260,13 @@ catalogue! {
             "Stripes of this core whose device has no space for the file that they need next.";
         ClustersUnreachable = "clusters_unreachable", Things,
             "Clusters that count as unreachable for this core: nothing is acknowledged.";
-        CycleNsMax = "cycle_max_ns", Nanoseconds,
+        CycleMax = "cycle_max_seconds", Seconds,
             "The longest duty cycle since the start.";
         Ready = "ready", Truth,
             "Whether the node is ready, as /readyz says.";
         Cores = "cores", Things,
             "Cores of the node.";
-        UptimeNs = "uptime_ns", Nanoseconds,
+        Uptime = "uptime_seconds", Seconds,
             "Time since the node was started.";
         ResidentBytes = "resident_memory_bytes", Bytes,
             "Memory of the process that is resident, as the kernel counts it.";
@@ -295,10 +298,10 @@ impl Gauge {
             | Gauge::KafkaConnections
             | Gauge::StripesWithoutSpace
             | Gauge::ClustersUnreachable
-            | Gauge::CycleNsMax => Scope::Core,
+            | Gauge::CycleMax => Scope::Core,
             Gauge::Ready
             | Gauge::Cores
-            | Gauge::UptimeNs
+            | Gauge::Uptime
             | Gauge::ResidentBytes
             | Gauge::FreeBytes
             | Gauge::Topics

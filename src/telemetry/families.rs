@@ -96,6 +96,7 @@ fn family(
     let (endings, base): (&[&str], _) = match unit {
         Unit::Bytes => (&["_bytes"], Some("bytes")),
         Unit::Nanoseconds => (&["_ns"], Some("seconds")),
+        Unit::Seconds => (&["_seconds"], Some("seconds")),
         Unit::Ratio => (&["_ratio"], Some("ratio")),
         Unit::Transactions
         | Unit::Records

@@ -78,6 +78,7 @@ const MODULES: &[(&str, May)] = &[
 
 /// Outside crates that belong to few modules, so that each can be replaced. `main` is the program.
 const OUTSIDE: &[(&str, &[&str])] = &[
+    ("axum", &["control"]),
     ("bincode", &["transaction"]),
     ("clap", &["cli"]),
     ("comfy_table", &["cli"]),
@@ -90,10 +91,12 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("kafka_protocol", &["broker", "control"]),
     ("lz4_flex", &["wire"]),
     ("mimalloc", &["main"]),
+    ("prometheus_client", &["control"]),
     ("rdkafka", &["kafka"]),
     ("ring", &["broker"]),
     ("signal_hook", &["control"]),
     ("snap", &["wire"]),
+    ("tokio", &["control"]),
     ("toml", &["config", "tuning"]),
 ];
 

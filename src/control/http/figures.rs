@@ -18,10 +18,10 @@ pub(super) fn of_core(gauge: Gauge, core: &CoreView) -> Option<f64> {
         Gauge::KafkaConnections => load.kafka_connections,
         Gauge::StripesWithoutSpace => load.stripes_without_space,
         Gauge::ClustersUnreachable => load.clusters_unreachable,
-        Gauge::CycleNsMax => return Some(seconds(load.cycle_ns_max)),
+        Gauge::CycleMax => return Some(seconds(load.cycle_ns_max)),
         Gauge::Ready
         | Gauge::Cores
-        | Gauge::UptimeNs
+        | Gauge::Uptime
         | Gauge::ResidentBytes
         | Gauge::FreeBytes
         | Gauge::Topics
@@ -40,7 +40,7 @@ pub(super) fn of_node(gauge: Gauge, board: &Board) -> Option<f64> {
     match gauge {
         Gauge::Ready => Some(if reasons(board).is_empty() { 1.0 } else { 0.0 }),
         Gauge::Cores => Some(board.cores().len() as f64),
-        Gauge::UptimeNs => Some(board.uptime().as_secs_f64()),
+        Gauge::Uptime => Some(board.uptime().as_secs_f64()),
         Gauge::ResidentBytes => resident_bytes().map(|bytes| bytes as f64),
         Gauge::FreeBytes => free_bytes(board).map(|bytes| bytes as f64),
         Gauge::Topics => running.map(|it| it.topics.topics() as f64),
@@ -65,7 +65,7 @@ pub(super) fn of_node(gauge: Gauge, board: &Board) -> Option<f64> {
         | Gauge::KafkaConnections
         | Gauge::StripesWithoutSpace
         | Gauge::ClustersUnreachable
-        | Gauge::CycleNsMax => None,
+        | Gauge::CycleMax => None,
     }
 }
 

@@ -14,7 +14,7 @@ use prometheus_client::registry::{self, Registry};
 use super::board::{Board, CoreView};
 use super::figures::{of_core, of_node, seconds};
 use crate::telemetry::{
-    BUCKET_NS, Buckets, Counter, Family, Gauge, Kind, PREFIX, Scope, Stage, Total, Unit,
+    BUCKET_NS, Buckets, Counter, Family, Gauge, Kind, PREFIX, Scope, Stage, Total, Unit, families,
 };
 
 /// Makes the page.
@@ -37,6 +37,33 @@ impl Exporter {
         text::encode(&mut page, &self.registry).expect("a string takes whatever is written");
         page
     }
+}
+
+/// The page in Prometheus' older text format, which `promtool check metrics` reads: there a counter's
+/// family has the name of its samples, and there are neither units nor an end.
+pub(super) fn classic(page: &str) -> String {
+    let counters: Vec<String> = families()
+        .iter()
+        .filter(|family| family.kind == Kind::Counter)
+        .map(Family::name)
+        .collect();
+    let mut classic = String::with_capacity(page.len());
+    for line in page.lines() {
+        let mut words = line.splitn(4, ' ');
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("#"), Some("UNIT" | "EOF"), _, _) => continue,
+            (Some("#"), Some(what), Some(name), Some(rest)) => {
+                let suffix = match counters.iter().any(|counter| counter == name) {
+                    true => "_total",
+                    false => "",
+                };
+                classic.push_str(&format!("# {what} {name}{suffix} {rest}"));
+            }
+            _ => classic.push_str(line),
+        }
+        classic.push('\n');
+    }
+    classic
 }
 
 #[derive(Debug)]

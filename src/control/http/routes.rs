@@ -8,19 +8,21 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use bytes::Bytes;
 use serde::Serialize;
 
 use super::board::Board;
-use super::metrics::Exporter;
+use super::metrics::{Exporter, classic};
 use super::ready::{Reason, reasons};
 use super::status::status;
 
 /// As OpenMetrics 1.0 says.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// As Prometheus has had it before.
+const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8";
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 
@@ -35,6 +37,7 @@ pub(super) fn router(board: Arc<Board>) -> Router {
         exporter: Exporter::new(Arc::clone(&board)),
         board,
         metrics: Shared::default(),
+        classic: Shared::default(),
         status: Shared::default(),
     });
     Router::new()
@@ -53,6 +56,7 @@ struct Pages {
     board: Arc<Board>,
     exporter: Exporter,
     metrics: Shared,
+    classic: Shared,
     status: Shared,
 }
 
@@ -75,8 +79,17 @@ impl Shared {
     }
 }
 
-async fn metrics(State(pages): State<Arc<Pages>>) -> Response {
+/// Whoever accepts plain text and not OpenMetrics gets plain text.
+async fn metrics(State(pages): State<Arc<Pages>>, headers: HeaderMap) -> Response {
     let page = pages.metrics.get(|| pages.exporter.page());
+    let accepted = headers.get(header::ACCEPT).and_then(|it| it.to_str().ok());
+    let accepted = accepted.unwrap_or_default();
+    if accepted.contains("text/plain") && !accepted.contains("application/openmetrics-text") {
+        let page = pages
+            .classic
+            .get(|| classic(&String::from_utf8_lossy(&page)));
+        return answer(StatusCode::OK, CLASSIC, page);
+    }
     answer(StatusCode::OK, OPEN_METRICS, page)
 }
 
