@@ -68,6 +68,8 @@ auto_create_topics = $auto_create
 # kafka-python's tests have members that are missed sooner.
 group_min_session_timeout_ms = 1000
 group_initial_rebalance_delay_ms = $rebalance_delay_ms
+[control]
+http = ""
 [log]
 directory = "$base/node/data"
 TOML
