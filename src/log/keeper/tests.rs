@@ -54,6 +54,10 @@ fn said(name: &str, seq: u64) -> String {
     format!("{name} {{ seq: SegmentSeq({seq}) }}")
 }
 
+fn without_space(action: Action, seq: u64) -> String {
+    format!("NoSpace {{ action: {action:?}, seq: SegmentSeq({seq}) }}")
+}
+
 fn ask(
     keeper: &mut Keeper<MemoryFiles>,
     handle: &KeeperHandle,
@@ -158,7 +162,7 @@ fn no_space_is_said_once_and_work_goes_on_when_there_is_some() {
     files.set_capacity(Some(2 * SEGMENT_BYTES + 1000));
     assert_eq!(
         ask(&mut keeper, &handle, [prepare(2)]),
-        [said("NoSpace", 2)]
+        [without_space(Action::Prepare, 2)]
     );
     assert!(step(&mut keeper, &handle, RETRY).is_empty(), "said once");
     // Recycling gives the file over, so the request that waited passes in the same step.
@@ -167,7 +171,7 @@ fn no_space_is_said_once_and_work_goes_on_when_there_is_some() {
     assert_eq!(replies, [said("Recycled", 0), said("Prepared", 2)]);
     assert_eq!(
         ask(&mut keeper, &handle, [prepare(3)]),
-        [said("NoSpace", 3)]
+        [without_space(Action::Prepare, 3)]
     );
     files.set_capacity(None);
     assert!(
@@ -195,7 +199,7 @@ fn an_index_without_space_takes_that_of_a_spare_and_indexes_stay_in_order() {
     assert_eq!(StripeFiles::list(&files, StripeId(0)).unwrap().spares, []);
     files.set_capacity(Some(3 * SEGMENT_BYTES));
     let replies = ask(&mut keeper, &handle, [seal(4), seal(5)]);
-    assert_eq!(replies, [said("NoSpace", 4)]);
+    assert_eq!(replies, [without_space(Action::Seal, 4)]);
     files.set_capacity(None);
     let replies = step(&mut keeper, &handle, RETRY);
     assert_eq!(replies, [said("Sealed", 4), said("Sealed", 5)]);
