@@ -498,3 +498,6 @@ fn read_one<D: Disk>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

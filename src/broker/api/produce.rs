@@ -4,17 +4,20 @@
 //! Owns: a request's answer while it is incomplete. Never does: looking into a batch; the owner's log
 //! checks it, the inlet reads it. Runs on: the connection's core, per request.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 
-use crate::ids::Acks;
+use crate::ids::{Acks, PartitionIndex};
 use crate::log::disk::Disk;
 use crate::wire::produce::{ProduceResponse, ProduceView, Produced};
 
 use super::super::core::{Around, Broker};
 use super::super::desk::Answer;
-use super::super::message::{Appended, PartDone, PartOp, Ticket};
+use super::super::message::{Appended, PartAsk, PartDone, PartOp, Ticket};
 use super::super::underway::{Client, Work};
+use super::super::verify::{Claim, author};
 use super::super::versions;
 use super::super::view::{Home, TopicKind, TopicView};
 
@@ -47,6 +50,8 @@ impl Produce {
 /// Where a partition's batch goes.
 enum Way {
     Owner(Home, Bytes),
+    /// To the owner, if it is part of this transaction.
+    Verified(Home, Bytes, Claim),
     Inlet(Bytes),
 }
 
@@ -75,6 +80,7 @@ impl Broker {
             true => acks.err(),
             false => Some(ResponseError::UnsupportedVersion),
         };
+        let transactional_id = view.transactional_id.map(Arc::from);
         let mut results = Vec::new();
         let mut ways = Vec::new();
         for topic in view.topics() {
@@ -83,7 +89,7 @@ impl Broker {
                 let records = partition.records.map(|range| frame.slice(range));
                 let way = match whole {
                     Some(error) => Err(error),
-                    None => way(found, partition.index, records),
+                    None => way(found, partition.index, records, &transactional_id),
                 };
                 let index = results.len() as u32;
                 match way {
@@ -107,11 +113,31 @@ impl Broker {
         if ways.is_empty() {
             return self.finish_produce(ticket);
         }
+        self.send(ticket, acks, ways, around);
+    }
+
+    /// Sends each partition's batch on its way.
+    fn send<D: Disk>(
+        &mut self,
+        ticket: Ticket,
+        acks: Acks,
+        ways: Vec<(u32, Way)>,
+        around: &mut Around<'_, D>,
+    ) {
         for (index, way) in ways {
             match way {
                 Way::Owner(home, batch) => {
                     let what = (home.id, PartOp::Append { batch, acks });
                     self.ask_part(home.owner, (ticket, index), what, around);
+                }
+                Way::Verified(home, batch, claim) => {
+                    let part = PartAsk {
+                        asker: self.asker(ticket),
+                        index,
+                        partition: home.id,
+                        op: PartOp::Append { batch, acks },
+                    };
+                    self.ask_verified(home.owner, claim, part, around);
                 }
                 Way::Inlet(batch) => self.inlet.take(ticket, index, batch, acks),
             }
@@ -139,6 +165,7 @@ fn way(
     topic: Option<&TopicView>,
     index: i32,
     records: Option<Bytes>,
+    transactional_id: &Option<Arc<str>>,
 ) -> Result<Way, ResponseError> {
     let topic = topic.ok_or(ResponseError::UnknownTopicOrPartition)?;
     let home = topic
@@ -149,7 +176,20 @@ fn way(
         return Err(ResponseError::MessageTooLarge);
     }
     match topic.kind {
-        TopicKind::Plain => Ok(Way::Owner(home, batch)),
+        TopicKind::Plain => {
+            let Some(author) = author(&batch) else {
+                return Ok(Way::Owner(home, batch));
+            };
+            // Kafka's error where a transaction's batch comes without its id.
+            let unnamed = ResponseError::TransactionalIdAuthorizationFailed;
+            let claim = Claim {
+                transactional_id: transactional_id.clone().ok_or(unnamed)?,
+                author,
+                // It was found, so it is not negative.
+                place: (topic.id, PartitionIndex(index.unsigned_abs())),
+            };
+            Ok(Way::Verified(home, batch, claim))
+        }
         // An id decides its partition, so that duplicates meet: only the engine puts records there.
         TopicKind::Shard => Err(ResponseError::PolicyViolation),
         TopicKind::Inlet => Ok(Way::Inlet(batch)),
