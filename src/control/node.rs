@@ -41,7 +41,7 @@ use super::watch::Watch;
 
 /// How long the socket of a process that was killed may still take connections: the kernel closes
 /// what its io_uring had under way only after the process is gone.
-const LISTENER_GONE_MAX: Duration = Duration::from_secs(1);
+const LISTENER_GONE_MAX: Duration = Duration::from_secs(5);
 
 /// What a node is besides its configuration.
 #[derive(Debug, Clone, Copy, Default)]
