@@ -1,5 +1,8 @@
 //! What loopback takes: bytes that come back, by a plain client and by one that is built like
 //! librdkafka.
+//!
+//! Whatever sends here stays on the CPU that a node of one core takes, as the node does: otherwise the
+//! scheduler puts both ends on one CPU, where nobody has to be woken up on another.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -10,6 +13,15 @@ use corelane::clock;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
+/// Moves the calling thread to the CPU that a node of one core takes: the highest that the process
+/// may use.
+fn be_where_a_node_is() {
+    if let Some(last) = core_affinity::get_core_ids().and_then(|ids| ids.last().copied()) {
+        // Where it cannot be moved it is where the scheduler wants it.
+        core_affinity::set_for_current(last);
+    }
+}
+
 /// A connection whose other end sends back what it gets, in whole messages of so many bytes. It ends
 /// with this one.
 fn connect(bytes: usize) -> io::Result<TcpStream> {
@@ -19,6 +31,7 @@ fn connect(bytes: usize) -> io::Result<TcpStream> {
     near.set_nodelay(true)?;
     far.set_nodelay(true)?;
     std::thread::spawn(move || {
+        be_where_a_node_is();
         let mut message = vec![0; bytes];
         while far.read_exact(&mut message).is_ok() && far.write_all(&message).is_ok() {}
     });
@@ -133,6 +146,7 @@ impl Stream {
         let (mut far, _) = listener.accept()?;
         let (orders, inbox) = channel();
         std::thread::spawn(move || {
+            be_where_a_node_is();
             let bytes = vec![b'x'; piece];
             for ordered in inbox {
                 let mut left: usize = ordered;
