@@ -4,6 +4,8 @@
 //! Owns: a request's answer while it is incomplete. Never does: looking into a batch; the owner's log
 //! checks it, the inlet reads it. Runs on: the connection's core, per request.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 
@@ -14,25 +16,26 @@ use crate::wire::produce::{ProduceResponse, ProduceView, Produced};
 use super::super::core::{Around, Broker};
 use super::super::desk::Answer;
 use super::super::message::{Appended, PartDone, PartOp, Ticket};
+use super::super::owner::Append;
 use super::super::underway::{Client, Work};
 use super::super::versions;
 use super::super::view::{Home, TopicKind, TopicView};
 
 /// A request under way.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(in crate::broker) struct Produce {
-    frame: Bytes,
-    body: usize,
     acks: Acks,
-    /// By partition, in the request's order.
-    results: Vec<Appended>,
+    /// The topics and how many partitions of each, in the request's order.
+    topics: Vec<(String, usize)>,
+    /// By partition, with its index, in the request's order.
+    results: Vec<(i32, Appended)>,
     left: usize,
 }
 
 impl Produce {
     /// Enters what became of a part. Returns how many are missing.
     pub fn part(&mut self, index: u32, done: &PartDone) -> usize {
-        self.results[index as usize] = match done {
+        self.results[index as usize].1 = match done {
             PartDone::Appended(appended) => *appended,
             PartDone::Offset(_)
             | PartDone::Producers(_)
@@ -46,8 +49,8 @@ impl Produce {
 
 /// Where a partition's batch goes.
 enum Way {
-    Owner(Home, Bytes),
-    Inlet(Bytes),
+    Owner(Home),
+    Inlet,
 }
 
 impl Broker {
@@ -75,45 +78,77 @@ impl Broker {
             true => acks.err(),
             false => Some(ResponseError::UnsupportedVersion),
         };
+        // No part is answered before this turn gives its answers out: until then the request may
+        // lack what only the end of the loop knows.
+        let ticket = self
+            .underway
+            .insert(Work::Produce(client, Produce::default()));
+        let mut topics = Vec::with_capacity(view.topics().len());
         let mut results = Vec::new();
-        let mut ways = Vec::new();
+        let mut left = 0;
+        let wanted = acks.unwrap_or_default();
         for topic in view.topics() {
-            let found = self.view.topic(topic.name).map(|found| &**found);
+            let found = self.view.topic(topic.name).cloned();
+            topics.push((topic.name.to_owned(), topic.partitions.len()));
+            results.reserve(topic.partitions.len());
             for partition in topic.partitions {
-                let records = partition.records.map(|range| frame.slice(range));
+                let records = partition.records.unwrap_or(0..0);
+                let part = (ticket, results.len() as u32);
                 let way = match whole {
                     Some(error) => Err(error),
-                    None => way(found, partition.index, records),
+                    None => way(found.as_deref(), partition.index, records.len()),
                 };
-                let index = results.len() as u32;
-                match way {
-                    Err(error) => results.push(Appended::refused(error.code())),
+                let refused = match way {
+                    Err(error) => error.code(),
                     Ok(way) => {
-                        ways.push((index, way));
-                        results.push(Appended::refused(0));
+                        left += 1;
+                        let batch = (&frame, records);
+                        self.send_batch(way, part, batch, wanted, around);
+                        0
                     }
-                }
+                };
+                results.push((partition.index, Appended::refused(refused)));
             }
         }
-        let acks = acks.unwrap_or_default();
-        let work = Produce {
-            frame: frame.clone(),
-            body,
-            acks,
-            results,
-            left: ways.len(),
-        };
-        let ticket = self.underway.insert(Work::Produce(client, work));
-        if ways.is_empty() {
-            return self.finish_produce(ticket);
+        if let Some(Work::Produce(_, produce)) = self.underway.get_mut(ticket) {
+            *produce = Produce {
+                acks: wanted,
+                topics,
+                results,
+                left,
+            };
         }
-        for (index, way) in ways {
-            match way {
-                Way::Owner(home, batch) => {
-                    let what = (home.id, PartOp::Append { batch, acks });
-                    self.ask_part(home.owner, (ticket, index), what, around);
-                }
-                Way::Inlet(batch) => self.inlet.take(ticket, index, batch, acks),
+        if left == 0 {
+            self.finish_produce(ticket);
+        }
+    }
+
+    /// Sends a batch, a part of a request's frame, where it goes.
+    fn send_batch<D: Disk>(
+        &mut self,
+        way: Way,
+        (ticket, index): (Ticket, u32),
+        (frame, records): (&Bytes, Range<usize>),
+        acks: Acks,
+        around: &mut Around<'_, D>,
+    ) {
+        match way {
+            Way::Inlet => self.inlet.take(ticket, index, frame.slice(records), acks),
+            Way::Owner(home) if home.owner == self.options.core => {
+                let asker = self.asker(ticket);
+                let append = Append {
+                    partition: home.id,
+                    frame,
+                    records,
+                    acks,
+                };
+                let (now, storage) = (around.now, &mut *around.storage);
+                self.owner.append((asker, index), append, now, storage);
+            }
+            Way::Owner(home) => {
+                let batch = frame.slice(records);
+                let what = (home.id, PartOp::Append { batch, acks });
+                self.ask_part(home.owner, (ticket, index), what, around);
             }
         }
     }
@@ -123,7 +158,7 @@ impl Broker {
         let Some(Work::Produce(client, produce)) = self.underway.remove(ticket) else {
             return;
         };
-        let failed = produce.results.iter().any(|result| result.error != 0);
+        let failed = produce.results.iter().any(|(_, result)| result.error != 0);
         let answer = match (produce.acks, failed) {
             // There is no answer in which to say it: the end of the connection says that it failed.
             (Acks::None, true) => Answer::HangUp,
@@ -135,45 +170,34 @@ impl Broker {
 }
 
 /// Where a batch goes, or why it goes nowhere.
-fn way(
-    topic: Option<&TopicView>,
-    index: i32,
-    records: Option<Bytes>,
-) -> Result<Way, ResponseError> {
+fn way(topic: Option<&TopicView>, index: i32, bytes: usize) -> Result<Way, ResponseError> {
     let topic = topic.ok_or(ResponseError::UnknownTopicOrPartition)?;
     let home = topic
         .home(index)
         .ok_or(ResponseError::UnknownTopicOrPartition)?;
-    let batch = records.unwrap_or_default();
-    if batch.len() > topic.limits.message_bytes_max as usize {
+    if bytes > topic.limits.message_bytes_max as usize {
         return Err(ResponseError::MessageTooLarge);
     }
     match topic.kind {
-        TopicKind::Plain => Ok(Way::Owner(home, batch)),
+        TopicKind::Plain => Ok(Way::Owner(home)),
         // An id decides its partition, so that duplicates meet: only the engine puts records there.
         TopicKind::Shard => Err(ResponseError::PolicyViolation),
-        TopicKind::Inlet => Ok(Way::Inlet(batch)),
+        TopicKind::Inlet => Ok(Way::Inlet),
     }
 }
 
 fn response(client: &Client, produce: &Produce) -> Answer {
-    let Ok(view) = ProduceView::parse(&produce.frame, produce.body, client.version) else {
-        return Answer::HangUp;
-    };
-    let mut out = Vec::with_capacity(128);
-    let topics = view.topics();
+    /// The most that a partition takes which has no message.
+    const PARTITION_BYTES: usize = 36;
+    let mut out = Vec::with_capacity(128 + produce.results.len() * PARTITION_BYTES);
     let mut results = produce.results.iter();
-    let mut response = ProduceResponse::begin(
-        &mut out,
-        client.version,
-        client.correlation_id,
-        topics.len(),
-    );
-    for topic in topics {
-        response.topic(topic.name, topic.partitions.len());
-        for (partition, result) in topic.partitions.zip(&mut results) {
+    let (version, to) = (client.version, client.correlation_id);
+    let mut response = ProduceResponse::begin(&mut out, version, to, produce.topics.len());
+    for (name, partitions) in &produce.topics {
+        response.topic(name, *partitions);
+        for (index, result) in results.by_ref().take(*partitions) {
             response.partition(&Produced {
-                index: partition.index,
+                index: *index,
                 error: result.error,
                 base_offset: result.base_offset,
                 log_start_offset: result.log_start,
