@@ -16,12 +16,7 @@ const OURS: usize = 0;
 const KAFKA: usize = 1;
 
 /// A peer's turn.
-fn turn(
-    peer: &Peer,
-    scale: &Scale,
-    load: &Load,
-    signal: &StopSignal,
-) -> Result<Measured, Failure> {
+fn turn(peer: &Peer, scale: &Scale, load: &Load, signal: &StopSignal) -> Result<Measured, Failure> {
     let profile = match load.rate {
         Some(_) => Profile::Latency,
         None => Profile::Throughput,
@@ -77,9 +72,8 @@ pub fn latency(stage: &Stage, scale: &Scale, signal: &StopSignal) -> Result<Sect
     }
     let mut checks = Vec::new();
     if stage.kafka.is_some() {
-        let ratio = |rows: &[Latencies], quantile| {
-            percentile_ratio(&rows[OURS], &rows[KAFKA], quantile)
-        };
+        let ratio =
+            |rows: &[Latencies], quantile| percentile_ratio(&rows[OURS], &rows[KAFKA], quantile);
         checks = vec![
             Check::told("produce p50 / Kafka's without sync", ratio(&produce, 0.5)),
             Check::new(

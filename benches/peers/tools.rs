@@ -58,8 +58,7 @@ pub fn run(stage: &Stage, scale: &Scale, signal: &StopSignal) -> Result<Option<S
 /// Where scripts/kafka keeps the jars.
 fn jars() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    let target =
-        target.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target"));
+    let target = target.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target"));
     target.join("kafka/libs/*")
 }
 

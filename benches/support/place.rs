@@ -74,6 +74,16 @@ impl Place {
     /// Makes a topic that was never there, of one replica; removed with what is returned, and with
     /// it all topics whose names begin with its name.
     pub fn topic(&self, hint: &str, partitions: u16) -> Result<Topic<'_>, Failure> {
+        self.topic_with(hint, partitions, &[])
+    }
+
+    /// The same with settings of its own, which the mock has none of.
+    pub fn topic_with(
+        &self,
+        hint: &str,
+        partitions: u16,
+        config: &[(&str, &str)],
+    ) -> Result<Topic<'_>, Failure> {
         // A topic of the same name may still be on its way out.
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -91,7 +101,7 @@ impl Place {
                     name: &name,
                     partitions: Some(partitions.into()),
                     replication: Some(1),
-                    config: &[],
+                    config,
                 };
                 TopicAdmin::new(&properties)?.ensure(&spec, Create::Allowed, PATIENCE)?;
             }

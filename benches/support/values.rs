@@ -41,6 +41,7 @@ impl Values {
     }
 
     /// The `number`th value: a share of memory, not a copy.
+    #[allow(dead_code)] // Not every bench has one of those who take it.
     pub fn share(&self, number: usize) -> Bytes {
         let start = number % VALUES * self.bytes;
         self.all.slice(start..start + self.bytes)

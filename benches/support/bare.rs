@@ -24,7 +24,7 @@ pub enum Taken {
     QueueFull,
 }
 
-/// A producer for one partition of one topic.
+/// A producer for one topic.
 pub struct BareProducer {
     rk: NonNull<rd::rd_kafka_t>,
     topic: NonNull<rd::rd_kafka_topic_t>,
@@ -60,8 +60,8 @@ impl BareProducer {
         })
     }
 
-    /// Hands a value over for partition 0.
-    pub fn produce(&mut self, number: usize) -> Result<Taken, Failure> {
+    /// Hands a value over for a partition.
+    pub fn produce(&mut self, partition: i32, number: usize) -> Result<Taken, Failure> {
         let value = self.values.borrow(number);
         // SAFETY: the topic is live. Without flags librdkafka reads the value in place, and never
         // writes to it; it lives as long as `self`, whose drop ends the client first. The opaque
@@ -69,7 +69,7 @@ impl BareProducer {
         let result = unsafe {
             rd::rd_kafka_produce(
                 self.topic.as_ptr(),
-                0,
+                partition,
                 0,
                 value.as_ptr().cast_mut().cast(),
                 value.len(),

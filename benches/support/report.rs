@@ -1,5 +1,6 @@
 //! Figures of a run, and how they are printed.
 
+use corelane::ids::Nanos;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
@@ -45,11 +46,14 @@ impl Latencies {
         self.rounds.push(round);
     }
 
+    /// A percentile of each round, in microseconds.
+    pub fn percentiles(&self, quantile: f64) -> Vec<f64> {
+        let of_round = |round: &Histogram<u64>| round.value_at_quantile(quantile) as f64 / 1e3;
+        self.rounds.iter().map(of_round).collect()
+    }
+
     pub fn row(&self) -> LatencyRow {
-        let at = |quantile| {
-            let of_round = |round: &Histogram<u64>| round.value_at_quantile(quantile) as f64 / 1e3;
-            median(self.rounds.iter().map(of_round).collect())
-        };
+        let at = |quantile| median(self.percentiles(quantile));
         let max_ns = self.rounds.iter().map(Histogram::max).max();
         LatencyRow {
             name: self.name.to_owned(),
@@ -65,10 +69,8 @@ impl Latencies {
 
 /// The median over rounds of one contender's percentile by another's of the same round.
 pub fn percentile_ratio(of: &Latencies, to: &Latencies, quantile: f64) -> f64 {
-    let ratio = |(of, to): (&Histogram<u64>, &Histogram<u64>)| {
-        of.value_at_quantile(quantile) as f64 / to.value_at_quantile(quantile) as f64
-    };
-    median(of.rounds.iter().zip(&to.rounds).map(ratio).collect())
+    let (of, to) = (of.percentiles(quantile), to.percentiles(quantile));
+    median(of.iter().zip(to).map(|(of, to)| of / to).collect())
 }
 
 /// A contender's rates, round by round, in records per second.
@@ -128,6 +130,10 @@ pub fn rate_ratio(of: &Rates, to: &Rates) -> f64 {
             .map(|(of, to)| of / to)
             .collect(),
     )
+}
+
+pub fn seconds(from: Nanos, to: Nanos) -> f64 {
+    to.since(from) as f64 / 1e9
 }
 
 pub fn median(mut figures: Vec<f64>) -> f64 {
