@@ -54,7 +54,7 @@ print(*[p["manifest_path"] for p in packages if p["name"] == sys.argv[1]])' "$1"
 # has to say so.
 left_out_by_itself() {
     local reason
-    if reason=$(reason_to_skip "$1" "$2"); then
+    if reason=$(reason_on "$1" "$2"); then
         result skipped "$2" 0 "$reason"
     elif [[ ${CORELANE_NO_SKIP:-} == 1 ]]; then
         result failed "$2" 0 "left itself out: $3"
