@@ -31,8 +31,6 @@ suite_rust_rdkafka() {
     local test name
     need cargo Rust
     need_python
-    # A target folder of its own. Without symbols, which nobody looks at, it builds sooner.
-    export CARGO_TARGET_DIR=$base/rust-rdkafka/target CARGO_PROFILE_DEV_DEBUG=0 CARGO_INCREMENTAL=0
     rust_rdkafka_sources
     echo "   building rust-rdkafka's tests ..."
     rust_rdkafka_cargo --no-run --tests >"$logs/build.log" 2>&1 || {
@@ -52,10 +50,14 @@ suite_rust_rdkafka() {
     done
 }
 
-# rust_rdkafka_cargo WORDS...: cargo test in the suite's folder.
+# rust_rdkafka_cargo WORDS...: cargo test in the suite's folder, with a target folder of its own,
+# after the words of rust_rdkafka_within. Without symbols, which nobody looks at, it builds sooner.
+rust_rdkafka_within=(env)
 rust_rdkafka_cargo() (
     cd "$base/rust-rdkafka"
-    cargo test --locked "$@"
+    # Not for the rest of the suite: a cluster of Kafka is kept under the target folder too.
+    export CARGO_TARGET_DIR=$base/rust-rdkafka/target CARGO_PROFILE_DEV_DEBUG=0 CARGO_INCREMENTAL=0
+    "${rust_rdkafka_within[@]}" cargo test --locked "$@"
 )
 
 # rust_rdkafka_file FILE: the tests in a file of tests.
@@ -91,11 +93,9 @@ rust_rdkafka_file() {
 
 # rust_rdkafka_run FILE LOG WORDS...: a file of tests, with words for its program.
 rust_rdkafka_run() {
+    local rust_rdkafka_within=(timeout --kill-after=10 "$rust_rdkafka_limit_seconds")
     KAFKA_HOST=$address KAFKA_VERSION=4.1.0 RUST_LOG=off \
-        timeout --kill-after=10 "$rust_rdkafka_limit_seconds" \
-        bash -c 'cd "$1" && shift && exec cargo test "$@"' \
-        suite "$base/rust-rdkafka" --locked --test "$1" -- --exact "${@:3}" \
-        >"$logs/$2.log" 2>&1 </dev/null
+        rust_rdkafka_cargo --test "$1" -- --exact "${@:3}" >"$logs/$2.log" 2>&1 </dev/null
 }
 
 # rust_rdkafka_panic FILE NAME: where and why a test failed.
