@@ -100,7 +100,7 @@ pub fn chosen(names: &[String]) -> Result<Vec<&'static Stage>, Failure> {
 const PLACE: (f64, f64) = (51.1801, 71.44598);
 
 fn place() -> GeoLocation {
-    GeoLocation::new(PLACE.0, PLACE.1).unwrap()
+    GeoLocation::new(PLACE.0, PLACE.1).expect("a place on Earth")
 }
 
 fn transaction(payload: &[u8]) -> TransactionRef<'_> {
@@ -120,17 +120,17 @@ fn encode(times: u64) {
     counted(&mut || {
         for _ in 0..times {
             out.clear();
-            codec::encode(black_box(&transaction), &mut out).unwrap();
+            codec::encode(black_box(&transaction), &mut out).expect("within all bounds");
         }
     });
 }
 
 fn decode(times: u64) {
     let mut bytes = Vec::new();
-    codec::encode(&transaction(&[7; 100]), &mut bytes).unwrap();
+    codec::encode(&transaction(&[7; 100]), &mut bytes).expect("within all bounds");
     counted(&mut || {
         for _ in 0..times {
-            black_box(codec::decode(black_box(&bytes)).unwrap());
+            black_box(codec::decode(black_box(&bytes)).expect("encoded above"));
         }
     });
 }
@@ -142,14 +142,15 @@ fn route(times: u64) {
             f64::from(number) * 15.0 - 50.0,
             f64::from(number) * 40.0 - 150.0,
         )
-        .unwrap(),
+        .expect("a place on Earth"),
     });
-    let manager = ShardManager::new(shards.collect(), None).unwrap();
+    let manager = ShardManager::new(shards.collect(), None).expect("a valid table");
     // All over the world, the same every time.
     let clients: Vec<GeoLocation> = (0..1000u32)
         .map(|n| {
             let (row, column) = (n * 37 % 171, n * 53 % 359);
-            GeoLocation::new(f64::from(row) - 85.0, f64::from(column) - 179.0).unwrap()
+            GeoLocation::new(f64::from(row) - 85.0, f64::from(column) - 179.0)
+                .expect("a place on Earth")
         })
         .collect();
     let id = [b'7'; 64];
@@ -164,7 +165,8 @@ fn route(times: u64) {
 fn hop(times: u64) {
     let bells: Bells = (0..2).map(|_| Doorbell::default()).collect();
     let mut ports = mesh::build::<Request>(2, 64, &bells);
-    let (mut far, mut near) = (ports.pop().unwrap(), ports.pop().unwrap());
+    let mut next = || ports.pop().expect("there are two");
+    let (mut far, mut near) = (next(), next());
     let (from, to) = (EndpointId(0), EndpointId(1));
     let body = Bytes::from_static(b"a transaction");
     counted(&mut || {
@@ -201,9 +203,9 @@ fn check_batch(times: u64) {
     write_batch(&mut bytes, &spec, records());
     counted(&mut || {
         for _ in 0..times {
-            let batch = BatchView::parse(black_box(&bytes)).unwrap();
-            for record in batch.records().unwrap() {
-                black_box(record.unwrap());
+            let batch = BatchView::parse(black_box(&bytes)).expect("written above");
+            for record in batch.records().expect("not compressed") {
+                black_box(record.expect("written above"));
             }
         }
     });

@@ -126,15 +126,23 @@ impl Broker {
             self.finish_produce(ticket);
         }
         // Not before: the coordinator may be here, and its refusal is an answer at once.
+        self.send_claims(ticket, claims, wanted, around);
+    }
+
+    /// Sends batches of transactions on their way, each with its place in the request.
+    fn send_claims<D: Disk>(
+        &mut self,
+        ticket: Ticket,
+        claims: Vec<(u32, Home, Claim, Bytes)>,
+        acks: Acks,
+        around: &mut Around<'_, D>,
+    ) {
         for (index, home, claim, batch) in claims {
             let part = PartAsk {
                 asker: self.asker(ticket),
                 index,
                 partition: home.id,
-                op: PartOp::Append {
-                    batch,
-                    acks: wanted,
-                },
+                op: PartOp::Append { batch, acks },
             };
             self.ask_verified(home.owner, claim, part, around);
         }
