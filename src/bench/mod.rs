@@ -13,6 +13,7 @@
 //! | [`traffic`] | what a load is made of |
 //! | [`target`] | what it is put on |
 //! | [`meters`] | what is recorded meanwhile |
+//! | [`usage`] | what this process has used meanwhile |
 //! | [`floor`] | what the host can do without us |
 //! | [`report`] | what is told of it |
 
@@ -23,3 +24,4 @@ pub mod pace;
 pub mod report;
 pub mod target;
 pub mod traffic;
+pub mod usage;

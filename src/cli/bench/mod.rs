@@ -1,0 +1,39 @@
+//! `corelane bench`: how fast the engine is on this host.
+//!
+//! Owns: arguments, the tables on the terminal, exit codes. Never does: measuring
+//! ([`crate::bench`]). Runs on: the main thread.
+
+mod latency;
+mod options;
+mod sweep;
+mod throughput;
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+/// Arguments of `corelane bench`.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    #[command(subcommand)]
+    command: BenchCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum BenchCommand {
+    /// Measure latencies at a rate, open loop: they count from when each record was meant to be sent
+    Latency(latency::LatencyArgs),
+    /// Find the highest rate that holds, and say what it costs
+    Throughput(throughput::ThroughputArgs),
+    /// Vary partitions, cores, record size and acks, one at a time, and put them side by side
+    Sweep(sweep::SweepArgs),
+}
+
+/// Measures.
+pub fn bench(args: &BenchArgs) -> ExitCode {
+    match &args.command {
+        BenchCommand::Latency(args) => latency::latency(args),
+        BenchCommand::Throughput(args) => throughput::throughput(args),
+        BenchCommand::Sweep(args) => sweep::sweep(args),
+    }
+}
