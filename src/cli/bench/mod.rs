@@ -5,7 +5,9 @@
 
 mod latency;
 mod options;
+mod output;
 mod sweep;
+mod table;
 mod throughput;
 
 use std::process::ExitCode;
