@@ -121,27 +121,35 @@ impl Outcome {
         saturation: Option<f64>,
     ) -> Result<(), BenchError> {
         let measured = trial.put(load, warmup)?;
-        let ended = self.began.elapsed();
-        let run = trial.run(
-            load,
-            warmup,
-            &measured,
-            saturation,
-            self.report.floor.as_ref(),
-        );
-        self.report.runs.push(run);
-        if load.rate.is_some() {
-            self.recorded.merge(&measured.recorded);
-            let length = measured.intervals.last();
-            let length = length.map_or(Duration::ZERO, |last| last.start + last.length);
-            let offset = ended.saturating_sub(length);
-            self.intervals
-                .extend(measured.intervals.into_iter().map(|interval| Interval {
-                    start: interval.start + offset,
-                    ..interval
-                }));
-        }
+        self.put(trial, load, warmup, measured, saturation);
         Ok(())
+    }
+
+    /// Adds what has just come of a load.
+    pub fn put(
+        &mut self,
+        trial: &Trial<'_>,
+        load: &Load,
+        warmup: Duration,
+        measured: Measured,
+        saturation: Option<f64>,
+    ) {
+        let ended = self.began.elapsed();
+        let floor = self.report.floor.as_ref();
+        let run = trial.run(load, warmup, &measured, saturation, floor);
+        self.report.runs.push(run);
+        if load.rate.is_none() {
+            return;
+        }
+        self.recorded.merge(&measured.recorded);
+        let length = measured.intervals.last();
+        let length = length.map_or(Duration::ZERO, |last| last.start + last.length);
+        let offset = ended.saturating_sub(length);
+        let intervals = measured.intervals.into_iter();
+        self.intervals.extend(intervals.map(|interval| Interval {
+            start: interval.start + offset,
+            ..interval
+        }));
     }
 }
 

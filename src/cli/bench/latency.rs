@@ -10,7 +10,6 @@ use clap::Args;
 use super::options::{self, OutputArgs, TargetArgs, TimeArgs, TrafficArgs};
 use super::output;
 use crate::bench::latency::{self, WithSaturation};
-use crate::bench::trial::Options;
 
 /// Arguments of `corelane bench latency`.
 #[derive(Debug, Args)]
@@ -37,13 +36,7 @@ pub(super) fn latency(args: &LatencyArgs) -> ExitCode {
         Ok(target) => target,
         Err(error) => return output::refused(&error),
     };
-    let options = Options {
-        target,
-        duration: args.time.duration,
-        warmup: args.time.warmup,
-        runs: args.time.runs,
-        floor: args.output.floor(),
-    };
+    let options = args.time.options(target, args.output.floor());
     let saturation = match args.no_saturation {
         true => WithSaturation::LeftOut,
         false => WithSaturation::Measured,
