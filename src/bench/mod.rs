@@ -16,7 +16,9 @@
 //! | [`usage`] | what this process has used meanwhile |
 //! | [`floor`] | what the host can do without us |
 //! | [`report`] | what is told of it |
+//! | [`compare`] | two reports side by side |
 
+pub mod compare;
 pub mod error;
 pub mod floor;
 pub mod meters;
