@@ -11,7 +11,11 @@
 //! |---|---|
 //! | [`pace`] | when each record is meant to be sent |
 //! | [`traffic`] | what a load is made of |
+//! | [`feed`] | sending it to a node of this process, in process |
+//! | [`punctual`] | waking up when it was asked for |
+//! | [`scratch`] | where its data goes |
 //! | [`target`] | what it is put on |
+//! | [`embedded`] | a node of this process |
 //! | [`meters`] | what is recorded meanwhile |
 //! | [`usage`] | what this process has used meanwhile |
 //! | [`floor`] | what the host can do without us |
@@ -19,11 +23,22 @@
 //! | [`compare`] | two reports side by side |
 
 pub mod compare;
+pub mod embedded;
 pub mod error;
+pub mod feed;
 pub mod floor;
+pub mod latency;
+pub mod measure;
 pub mod meters;
 pub mod pace;
+pub mod punctual;
+pub mod ratio;
 pub mod report;
+pub mod scratch;
+mod sender;
+pub mod steady;
 pub mod target;
 pub mod traffic;
+pub mod trial;
 pub mod usage;
+pub mod watch;
