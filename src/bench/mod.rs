@@ -20,7 +20,9 @@
 //! | [`usage`] | what this process has used meanwhile |
 //! | [`floor`] | what the host can do without us |
 //! | [`report`] | what is told of it |
+//! | [`compare`] | two reports side by side |
 
+pub mod compare;
 pub mod embedded;
 pub mod error;
 pub mod feed;
