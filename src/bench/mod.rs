@@ -11,17 +11,26 @@
 //! |---|---|
 //! | [`pace`] | when each record is meant to be sent |
 //! | [`traffic`] | what a load is made of |
+//! | [`feed`] | sending it to a node of this process, in process |
+//! | [`punctual`] | waking up when it was asked for |
+//! | [`scratch`] | where its data goes |
 //! | [`target`] | what it is put on |
+//! | [`embedded`] | a node of this process |
 //! | [`meters`] | what is recorded meanwhile |
 //! | [`usage`] | what this process has used meanwhile |
 //! | [`floor`] | what the host can do without us |
 //! | [`report`] | what is told of it |
 
+pub mod embedded;
 pub mod error;
+pub mod feed;
 pub mod floor;
 pub mod meters;
 pub mod pace;
+pub mod punctual;
 pub mod report;
+pub mod scratch;
+mod sender;
 pub mod target;
 pub mod traffic;
 pub mod usage;

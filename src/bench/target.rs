@@ -148,6 +148,9 @@ pub trait Target: Send {
 
 /// Looks at a target while it runs; costs it no time of its own.
 pub trait Probe: Send {
+    /// Called once by the thread that will look: keeps it off the CPUs where it would be in the way.
+    fn settle(&self) {}
+
     /// All that was recorded since the target was started.
     fn snapshot(&self) -> Snapshot;
 
