@@ -16,6 +16,7 @@
 //! | [`scratch`] | where its data goes |
 //! | [`target`] | what it is put on |
 //! | [`embedded`] | a node of this process |
+//! | [`kafka`] | a node's listener or a cluster, by Kafka's protocol |
 //! | [`meters`] | what is recorded meanwhile |
 //! | [`usage`] | what this process has used meanwhile |
 //! | [`floor`] | what the host can do without us |
@@ -25,6 +26,7 @@ pub mod embedded;
 pub mod error;
 pub mod feed;
 pub mod floor;
+pub mod kafka;
 pub mod meters;
 pub mod pace;
 pub mod punctual;

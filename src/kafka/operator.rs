@@ -259,9 +259,7 @@ impl Operator {
                 reason: code.to_string(),
             })?;
             let entries = resource.entries.into_iter();
-            settings.extend(
-                entries.map(|it| (it.name, it.value.unwrap_or_default(), it.source)),
-            );
+            settings.extend(entries.map(|it| (it.name, it.value.unwrap_or_default(), it.source)));
         }
         Ok(settings)
     }

@@ -10,6 +10,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use super::mark::Mark;
 use crate::bench::traffic::{Traffic, splitmix};
@@ -182,6 +183,15 @@ impl Account {
             .sum()
     }
 
+    /// Why a load is given up in which nothing moved for so long.
+    pub fn stuck(&self, patience: Duration, missing: u64) -> String {
+        self.with_error(format!(
+            "for {patience:?} nothing was acknowledged or received, with {} records under way and \
+             {missing} not received",
+            self.under_way()
+        ))
+    }
+
     /// What does not add up, once nothing is under way; none if all of it does.
     pub fn objection(&self) -> Option<String> {
         let failed: u64 = self
@@ -215,8 +225,9 @@ impl Account {
     }
 
     fn subscriptions(&self) -> impl Iterator<Item = Subscription> + '_ {
-        let pairs = (0..self.topics)
-            .flat_map(|topic| (0..self.subscriptions).map(move |subscription| (topic, subscription)));
+        let pairs = (0..self.topics).flat_map(|topic| {
+            (0..self.subscriptions).map(move |subscription| (topic, subscription))
+        });
         pairs.map(|(topic, subscription)| self.subscription(topic, subscription))
     }
 
@@ -255,13 +266,19 @@ impl Account {
 
     /// An error of a client, which may pass.
     pub fn note_error(&self, error: impl ToString) {
-        let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self
+            .last_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         *last = Some(error.to_string());
     }
 
     /// A reason, with the last error of a client if there was one.
     pub fn with_error(&self, reason: String) -> String {
-        let last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = self
+            .last_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         match &*last {
             Some(error) => format!("{reason}; the client says: {error}"),
             None => reason,
@@ -285,7 +302,7 @@ struct Subscription {
 pub enum Acked {
     /// It was not acknowledged yet.
     NotYet,
-    /// So long ago, seen from the given moment.
+    /// Then.
     At(AckTime),
     /// So many came after it that it was forgotten.
     Forgotten,

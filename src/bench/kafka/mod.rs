@@ -10,11 +10,14 @@
 //! | `topics` | topics of its own, and what an acknowledgement stands for on them |
 //! | `mark` | what a record says of itself: which it is, and when it was meant to be sent |
 //! | `account` | which records were acknowledged and received, so that none is lost or doubled unnoticed |
+//! | `rest` | waiting for the next thing to do |
 //! | `schedule` | which records a thread sends, and when |
+//! | `clients` | what its clients are made with, and who reads what |
 //! | `sender`, `receiver` | the threads that send and receive |
 //! | `target` | all of it behind the seam |
 
 mod account;
+mod clients;
 mod mark;
 mod place;
 mod receiver;
@@ -22,8 +25,6 @@ mod rest;
 mod schedule;
 mod sender;
 mod target;
-#[cfg(test)]
-mod tests;
 mod topics;
 
 use std::path::PathBuf;

@@ -4,11 +4,11 @@
 //! make a client. Runs on: the thread that opens the target.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::path::Path;
 
 use super::{KafkaOptions, Place, Profile};
 use crate::bench::error::BenchError;
+use crate::bench::scratch::Scratch;
 use crate::config::{Config, StorageKind};
 use crate::control::{Node, NodeOptions};
 use crate::cpu::allowed_cpus;
@@ -22,42 +22,12 @@ use crate::kafka::properties::{
 /// Bytes that all producers, and all consumers, may hold in their queues.
 const QUEUES_BYTES: u64 = 256 << 20;
 
+/// Bytes that each stripe of a node keeps, so that a long load does not fill the device. A consumer that
+/// is further behind loses records, and its load counts as partial.
+const RETENTION_BYTES: u64 = 8 << 30;
+
 /// Bytes that one client may hold.
 const QUEUE_BYTES_MAX: u64 = 64 << 20;
-
-/// A directory of our own. It goes, with all that is in it, when this is dropped.
-#[derive(Debug)]
-pub struct Scratch(PathBuf);
-
-impl Scratch {
-    /// A new directory under `parent`.
-    ///
-    /// # Errors
-    /// It cannot be made.
-    pub fn make(parent: &Path) -> Result<Scratch, BenchError> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("corelane-bench-{}-kafka-{number}", std::process::id());
-        let path = parent.join(name);
-        match std::fs::create_dir(&path) {
-            Ok(()) => Ok(Scratch(path)),
-            Err(source) => Err(BenchError::File { path, source }),
-        }
-    }
-
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            tracing::warn!(directory = %self.0.display(), %error, "a directory is left behind");
-        }
-    }
-}
 
 /// Brokers that can be reached, and how.
 pub struct Ground {
@@ -128,6 +98,7 @@ impl Ground {
         let change = |config: &mut Config| {
             config.node.cores = cores;
             config.log.directory = scratch.path().join("data");
+            config.log.retention_bytes = RETENTION_BYTES;
             config.gateway.tcp.clear();
             config.gateway.unix.clear();
             config.broker.turn_off();

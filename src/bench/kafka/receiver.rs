@@ -85,10 +85,14 @@ impl Receiver {
     pub fn serve(mut self) {
         while !self.account.end.load(Ordering::Relaxed) {
             let is_paused = self.account.paused.load(Ordering::Relaxed);
-            if is_paused || self.poll() == 0 {
+            if is_paused || (self.poll() == 0 && !self.has_news()) {
                 rest(Nanos(0), None);
             }
         }
+    }
+
+    fn has_news(&self) -> bool {
+        self.inlets.iter().any(|(inlet, _)| inlet.native.has_news())
     }
 
     fn poll(&mut self) -> usize {
@@ -121,16 +125,10 @@ impl Receiver {
     }
 }
 
-fn take(
-    message: &Message,
-    consumer: usize,
-    seen: &mut Seen,
-    account: &Account,
-    meter: &mut Meter,
-) {
+fn take(message: &Message, consumer: usize, seen: &mut Seen, account: &Account, meter: &mut Meter) {
     let value = message.value();
-    let known = Mark::read(value)
-        .and_then(|mark| Some((mark, seen.next(message.part().partition, mark)?)));
+    let known =
+        Mark::read(value).and_then(|mark| Some((mark, seen.next(message.part().partition, mark)?)));
     let Some((mark, next)) = known else {
         account.trouble("a record came that nobody sent");
         return;

@@ -2,11 +2,8 @@
 //!
 //! Owns: how long, and how exactly. Runs on: the threads of a load.
 
-use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
-
-use rustix::thread::set_current_timer_slack;
 
 use crate::ids::Nanos;
 use crate::kafka::native::{ClientConf, KafkaError};
@@ -17,12 +14,6 @@ const SPIN_NS: u64 = 20_000;
 
 /// After so long without a wake a thread looks around by itself.
 const LOOK: Duration = Duration::from_millis(20);
-
-/// Lets the calling thread be woken when it asked to be, and not up to 50 us later. Where the kernel
-/// refuses, the sender is late by as much, which its publish delay shows.
-pub fn be_punctual() {
-    let _ = set_current_timer_slack(NonZeroU64::new(1));
-}
 
 /// A client's configuration that wakes the calling thread, which has to be the one that polls.
 pub fn waking(properties: &[Property]) -> Result<ClientConf, KafkaError> {

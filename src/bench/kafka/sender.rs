@@ -32,6 +32,8 @@ const KEYS: u64 = 10_000;
 pub enum Order {
     /// Send these records, each when it is due.
     Paced(Schedule),
+    /// Send one record with each producer, at once.
+    Greet,
     /// Send as much as is taken, until then.
     Until(Nanos),
 }
@@ -94,6 +96,7 @@ impl Sender {
             self.bases = self.outlets.iter().map(|outlet| outlet.next).collect();
             match order {
                 Order::Paced(schedule) => self.paced(schedule),
+                Order::Greet => self.greet(),
                 Order::Until(end) => self.flat_out(end),
             }
             if done.send(()).is_err() {
@@ -143,8 +146,27 @@ impl Sender {
                 return;
             }
             if !worked && told == 0 {
-                rest(clock::monotonic(), next.map(|due| due.at));
+                self.rest(next.map(|due| due.at));
             }
+        }
+    }
+
+    fn greet(&mut self) {
+        for place in 0..self.outlets.len() {
+            // The queue is empty: it has room for one.
+            self.send(place, None);
+        }
+        while self.outstanding() > 0 && !self.is_aborted() {
+            if self.poll(None) == 0 {
+                self.rest(None);
+            }
+        }
+    }
+
+    /// Waits until a record is due or a client has something to say.
+    fn rest(&self, due: Option<Nanos>) {
+        if !self.outlets.iter().any(|it| it.native.has_news()) {
+            rest(clock::monotonic(), due);
         }
     }
 
@@ -168,7 +190,7 @@ impl Sender {
                 return;
             }
             if !worked && told == 0 {
-                rest(now, (!is_over).then_some(end));
+                self.rest((!is_over).then_some(end));
             }
         }
     }
@@ -234,8 +256,7 @@ impl Sender {
             told += outlet.native.poll(REPORTS_MAX, &mut |event| match event {
                 ProducerEvent::Delivered { token, .. } => {
                     let now = clock::monotonic();
-                    let intended =
-                        schedule.map(|schedule| schedule.intended(place, token - base));
+                    let intended = schedule.map(|schedule| schedule.intended(place, token - base));
                     let mark = Mark {
                         intended,
                         producer,

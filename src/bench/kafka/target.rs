@@ -11,24 +11,22 @@ use std::thread::{JoinHandle, available_parallelism};
 use std::time::Duration;
 
 use super::account::{Account, Seat};
-use super::mark::{MARK_BYTES, PRODUCERS_MAX};
+use super::clients::{Clients, hand_over, seats};
 use super::place::Ground;
 use super::receiver::{Inlet, Receiver};
-use super::rest::{be_punctual, waking};
 use super::schedule::Schedule;
 use super::sender::{Order, Outlet, Sender};
 use super::topics::{AtEnd, Topics};
-use super::{KafkaOptions, Place};
+use super::{KafkaOptions, clients};
 use crate::bench::error::BenchError;
 use crate::bench::meters::{Board, Snapshot};
 use crate::bench::pace::Pace;
-use crate::bench::target::{End, Load, Probe, Stop, Target, TargetFacts, TargetKind, Usage};
+use crate::bench::target::{End, Load, Probe, Stop, Target, TargetFacts, Usage};
 use crate::bench::usage;
 use crate::clock;
 use crate::control::Readings;
-use crate::ids::{Nanos, Offset};
-use crate::kafka::native::{KafkaError, NativeConsumer, NativeProducer, TopicPartition};
-use crate::kafka::properties::{Property, masked};
+use crate::ids::Nanos;
+use crate::kafka::native::KafkaError;
 use crate::telemetry::Counter;
 
 /// How often a load's progress is looked at.
@@ -86,42 +84,13 @@ fn target(reason: impl ToString) -> BenchError {
     }
 }
 
-fn check(options: &KafkaOptions) -> Result<(), BenchError> {
-    let traffic = &options.traffic;
-    let bytes = traffic.values.bytes_max();
-    let refused = |option, found: String, allowed: String| {
-        Err(BenchError::Option {
-            option,
-            found,
-            allowed,
-        })
-    };
-    if bytes < MARK_BYTES {
-        let allowed = format!("a record carries its number and time, which take {MARK_BYTES} bytes");
-        return refused("size", bytes.to_string(), allowed);
-    }
-    let producers = u64::from(traffic.topics) * u64::from(traffic.producers);
-    let consumers = u64::from(traffic.topics)
-        * u64::from(traffic.subscriptions)
-        * u64::from(traffic.consumers);
-    let clients = producers.saturating_add(consumers);
-    if producers == 0 || traffic.partitions == 0 || clients > CLIENTS_MAX.min(PRODUCERS_MAX) {
-        let allowed = format!("1 to {CLIENTS_MAX} producers and consumers on 1 or more partitions");
-        return refused("producers", clients.to_string(), allowed);
-    }
-    Ok(())
-}
-
-/// Each has threads of its own.
-const CLIENTS_MAX: u64 = 10_000;
-
 impl KafkaTarget {
     /// As [`super::open`].
     ///
     /// # Errors
     /// As [`super::open`].
     pub fn open(options: &KafkaOptions) -> Result<KafkaTarget, BenchError> {
-        check(options)?;
+        clients::check(options)?;
         let ground = Ground::find(&options.place)?;
         let at_end = match ground.node {
             Some(_) => AtEnd::Leave,
@@ -140,7 +109,7 @@ impl KafkaTarget {
         let account = Arc::new(Account::new(&options.traffic, &seats));
         let (report, done) = mpsc::channel();
         let mut target = KafkaTarget {
-            facts: facts(options, &clients, durability),
+            facts: clients.facts(durability),
             account,
             board: Board::default(),
             readings: ground.node.as_ref().map(|node| node.readings()),
@@ -166,7 +135,11 @@ impl KafkaTarget {
         report: &Outbox<()>,
     ) -> Result<(), BenchError> {
         // Threads, and the threads of their clients, inherit where the caller runs.
-        let visit = self.ground.node.as_ref().map(|node| node.visit_housekeeping());
+        let visit = self
+            .ground
+            .node
+            .as_ref()
+            .map(|node| node.housekeeping().visit());
         let cpus = available_parallelism().map_or(1, usize::from);
         let (ready, is_ready) = mpsc::channel();
         let receivers = seats.len().min(cpus);
@@ -180,7 +153,7 @@ impl KafkaTarget {
                     .into_iter()
                     .map(|(number, seat)| clients.inlet(number, seat))
                     .collect();
-                if let Some(inlets) = hand_over(inlets, &ready) {
+                if let Some((inlets, _punctual)) = hand_over(inlets, &ready) {
                     let traffic = &clients.options.traffic;
                     Receiver::new(inlets, traffic, account, meter).serve();
                 }
@@ -199,7 +172,7 @@ impl KafkaTarget {
                     .into_iter()
                     .map(|number| clients.outlet(number))
                     .collect();
-                if let Some(outlets) = hand_over(outlets, &ready) {
+                if let Some((outlets, _punctual)) = hand_over(outlets, &ready) {
                     let traffic = Arc::new(clients.options.traffic.clone());
                     Sender::new(outlets, traffic, account, meter).serve(&inbox, &report);
                 }
@@ -278,14 +251,14 @@ impl KafkaTarget {
                 self.account.stop.store(true, Ordering::Release);
             }
             let missing = self.account.missing();
-            if sending == 0 && (missing == 0 || self.account.objection_of_failures().is_some()) {
+            if sending == 0 && missing == 0 {
                 break;
             }
             let is_waiting = missing > 0 || self.account.under_way() > 0;
             let is_stuck = watch.look(self.account.progress(), is_waiting) > self.patience;
-            let reason = self.trouble().or_else(|| {
-                is_stuck.then(|| self.account.stuck(self.patience, missing))
-            });
+            let reason = self
+                .trouble()
+                .or_else(|| is_stuck.then(|| self.account.stuck(self.patience, missing)));
             if let Some(reason) = reason {
                 return Ok(self.give_up(reason, sending));
             }
@@ -395,107 +368,5 @@ impl Drop for KafkaTarget {
             // A panic was printed when it happened.
             let _ = thread.join();
         }
-    }
-}
-
-/// What clients are made with.
-struct Clients {
-    producer: Vec<Property>,
-    consumer: Vec<Property>,
-    topics: Vec<String>,
-    options: KafkaOptions,
-}
-
-impl Clients {
-    fn outlet(&self, number: usize) -> Result<Outlet, KafkaError> {
-        let mut native = NativeProducer::new(waking(&self.producer)?)?;
-        let topic = number / self.options.traffic.producers as usize;
-        let topic = native.add_topic(&self.topics[topic])?;
-        Ok(Outlet {
-            native,
-            topic,
-            producer: number as u32,
-            next: 0,
-        })
-    }
-
-    fn inlet(&self, number: usize, seat: Seat) -> Result<Inlet, KafkaError> {
-        let mut native = NativeConsumer::new(waking(&self.consumer)?)?;
-        let topic = native.add_topic(&self.topics[seat.topic as usize])?;
-        let traffic = &self.options.traffic;
-        let own = (seat.consumer..traffic.partitions).step_by(traffic.consumers as usize);
-        let part = |partition: u32| TopicPartition {
-            topic,
-            partition: partition as i32,
-        };
-        let parts: Vec<_> = own.map(|it| (part(it), Offset::ZERO)).collect();
-        native.assign(&parts)?;
-        Ok(Inlet {
-            native,
-            number,
-            seat,
-        })
-    }
-}
-
-/// Says whether the clients of a thread are there; gives them back if so. From here on the thread is
-/// woken when it asked to be.
-fn hand_over<C>(
-    clients: Result<Vec<C>, KafkaError>,
-    ready: &Outbox<Result<(), KafkaError>>,
-) -> Option<Vec<C>> {
-    be_punctual();
-    match clients {
-        Ok(clients) => ready.send(Ok(())).ok().map(|()| clients),
-        Err(error) => {
-            // Nobody listens any more once another thread has failed.
-            let _ = ready.send(Err(error));
-            None
-        }
-    }
-}
-
-/// The places of all consumers; those that would have no partition are left out.
-fn seats(options: &KafkaOptions) -> Vec<Seat> {
-    let traffic = &options.traffic;
-    let mut seats = Vec::new();
-    for topic in 0..traffic.topics {
-        for subscription in 0..traffic.subscriptions {
-            for consumer in 0..traffic.consumers.min(traffic.partitions) {
-                seats.push(Seat {
-                    topic,
-                    subscription,
-                    consumer,
-                });
-            }
-        }
-    }
-    seats
-}
-
-fn facts(options: &KafkaOptions, clients: &Clients, durability: String) -> TargetFacts {
-    let name = match &options.place {
-        Place::Node { .. } | Place::Running(_) => TargetKind::Listener,
-        Place::Configured { .. } | Place::Brokers(_) => TargetKind::Cluster,
-    };
-    let mut settings = Vec::new();
-    for (side, list) in [("producer", &clients.producer), ("consumer", &clients.consumer)] {
-        let mut last: Vec<Property> = Vec::new();
-        for (name, value) in masked(list) {
-            last.retain(|(known, _)| *known != name);
-            last.push((name, value));
-        }
-        let named = last.into_iter();
-        settings.extend(named.map(|(name, value)| (format!("{side} {name}"), value)));
-    }
-    settings.push((
-        "assignment".to_owned(),
-        "partitions are dealt out, no group; no position is committed".to_owned(),
-    ));
-    TargetFacts {
-        name: name.name().to_owned(),
-        durability,
-        versions: vec![format!("librdkafka {}", crate::kafka::native::version())],
-        settings,
     }
 }

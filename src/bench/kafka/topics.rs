@@ -56,7 +56,11 @@ impl Topics {
             operator: Operator::new(properties, TIMEOUT).map_err(refused)?,
             at_end,
         };
-        let prefix = format!("corelane-bench-{}-{:x}", std::process::id(), clock::wall().0);
+        let prefix = format!(
+            "corelane-bench-{}-{:x}",
+            std::process::id(),
+            clock::wall().0
+        );
         let config = options.topic_config.iter();
         let config: Vec<(&str, &str)> = config.map(|(key, value)| (&key[..], &value[..])).collect();
         for number in 0..options.traffic.topics {
@@ -104,7 +108,11 @@ fn durability(
         Ok(told) => told,
         Err(error) => return format!("acks={acks_name}: unknown, the brokers do not say: {error}"),
     };
-    let number = |name: &str| settings.get(name).and_then(|value| value.parse::<i64>().ok());
+    let number = |name: &str| {
+        settings
+            .get(name)
+            .and_then(|value| value.parse::<i64>().ok())
+    };
     let sync = match number("flush.messages") {
         Some(1) => "each batch synced first (flush.messages=1)".to_owned(),
         Some(i64::MAX) => "no sync".to_owned(),
