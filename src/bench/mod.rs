@@ -20,6 +20,7 @@
 //! | [`meters`] | what is recorded meanwhile |
 //! | [`usage`] | what this process has used meanwhile |
 //! | [`floor`] | what the host can do without us |
+//! | [`workload`] | workloads of the OpenMessaging Benchmark |
 //! | [`report`] | what is told of it |
 
 pub mod embedded;
@@ -27,12 +28,19 @@ pub mod error;
 pub mod feed;
 pub mod floor;
 pub mod kafka;
+pub mod latency;
+pub mod measure;
 pub mod meters;
 pub mod pace;
 pub mod punctual;
+pub mod ratio;
 pub mod report;
 pub mod scratch;
 mod sender;
+pub mod steady;
 pub mod target;
 pub mod traffic;
+pub mod trial;
 pub mod usage;
+pub mod watch;
+pub mod workload;
