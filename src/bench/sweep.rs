@@ -5,7 +5,9 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
+use super::embedded::half_of_the_cpus;
 use super::error::BenchError;
+use super::kafka::Profile;
 use super::latency::most;
 use super::report::model::Kind;
 use super::target::{Load, TargetOptions};
@@ -66,7 +68,12 @@ fn points(base: &TargetOptions, axes: &Axes) -> Vec<TargetOptions> {
 /// Nothing was measured. A point that ended in the middle is a partial run and the last one.
 pub fn sweep(options: &Options, axes: &Axes, context: &Context<'_>) -> Result<Outcome, BenchError> {
     let mut outcome = Outcome::begin(Kind::Sweep, options, context)?;
-    let points = points(&options.target, axes);
+    let mut base = options.target.clone();
+    if !axes.cores.is_empty() && base.cores.is_none() {
+        // Otherwise the base would come twice: once as it is, once as what it stands for.
+        base.cores = Some(half_of_the_cpus()?);
+    }
+    let points = points(&base, axes);
     for (number, point) in points.iter().enumerate() {
         let traffic = &point.traffic;
         (context.note)(&format!(
@@ -77,7 +84,7 @@ pub fn sweep(options: &Options, axes: &Axes, context: &Context<'_>) -> Result<Ou
             traffic.values.bytes_max(),
             traffic.acks
         ));
-        let mut trial = Trial::start(point, context)?;
+        let mut trial = Trial::start(point, Profile::Latency, context)?;
         let taken = most(&mut trial, options.duration)?;
         let rate = (taken.unwrap_or(0.0) * SHARE) as u64;
         let load = Load {

@@ -11,6 +11,7 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use super::error::BenchError;
+use super::kafka::Profile;
 use super::latency::most;
 use super::measure::Measured;
 use super::meters::{Count, Span};
@@ -56,7 +57,7 @@ pub fn throughput(
 ) -> Result<Outcome, BenchError> {
     let mut outcome = Outcome::begin(Kind::Throughput, options, context)?;
     for _ in 0..options.runs {
-        let mut trial = Trial::start(&options.target, context)?;
+        let mut trial = Trial::start(&options.target, Profile::Throughput, context)?;
         let mut search = Search::new(first(&mut trial, step, context)?);
         while let Some(rate) = search.next() {
             let load = open(rate, step);

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::embedded::Embedded;
 use super::error::BenchError;
-use super::floor::Floor;
+use super::floor::{self, Floor, FloorOptions};
+use super::kafka::{self, KafkaOptions, Profile};
 use super::measure::{Measured, measure};
 use super::meters::Snapshot;
 use super::ratio;
@@ -18,6 +19,9 @@ use super::steady;
 use super::target::{Load, Target, TargetKind, TargetOptions};
 use super::watch::Interval;
 use crate::control::signals::StopSignal;
+
+/// How long the host's floor is measured.
+const FLOOR_SPAN: Duration = Duration::from_secs(4);
 
 /// What a benchmark needs besides its own options.
 pub struct Context<'a> {
@@ -76,11 +80,16 @@ impl Outcome {
         context: &Context<'_>,
     ) -> Result<Outcome, BenchError> {
         steady::check()?;
-        let machine = Machine::default();
+        let directory = &options.target.data_parent;
+        let machine = Machine::read(directory);
         let floor = match options.floor {
             WithFloor::Measured => {
                 (context.note)("measuring what the host can do without us");
-                None
+                Some(floor::measure(&FloorOptions {
+                    directory,
+                    record_bytes: options.target.traffic.values.bytes_max(),
+                    span: FLOOR_SPAN,
+                })?)
             }
             WithFloor::LeftOut => None,
         };
@@ -161,23 +170,19 @@ pub struct Trial<'a> {
 }
 
 impl<'a> Trial<'a> {
-    /// Starts the target.
+    /// Starts the target; clients of brokers are made for `profile`.
     ///
     /// # Errors
     /// It cannot be started or reached.
     pub fn start(
         options: &'a TargetOptions,
+        profile: Profile,
         context: &Context<'a>,
     ) -> Result<Trial<'a>, BenchError> {
         (context.note)(&format!("starting the target {}", options.kind));
-        let target: Box<dyn Target> = match options.kind {
-            TargetKind::Embedded => Box::new(Embedded::start(options)?),
-            TargetKind::Listener | TargetKind::Cluster => {
-                return Err(BenchError::Target {
-                    target: options.kind.name(),
-                    reason: "not there".to_owned(),
-                });
-            }
+        let target: Box<dyn Target> = match KafkaOptions::of(options, profile) {
+            Some(options) => kafka::open(&options)?,
+            None => Box::new(Embedded::start(options)?),
         };
         Ok(Trial {
             target,
