@@ -58,7 +58,10 @@ fn every_record_comes_back_once_for_each_subscription_and_nothing_stays_behind()
     let mut target = open(&options).unwrap();
     let facts = target.facts();
     assert_eq!(facts.name, "listener");
-    assert_eq!(facts.durability, "acks=all: on stable storage, by group commit");
+    assert_eq!(
+        facts.durability,
+        "acks=all: on stable storage, by group commit"
+    );
     assert!(facts.versions[0].starts_with("librdkafka 2."), "{facts:?}");
     let linger = ("producer linger.ms".to_owned(), "0".to_owned());
     assert!(facts.settings.contains(&linger), "{facts:?}");
@@ -93,7 +96,10 @@ fn a_load_without_a_rate_tells_no_latency_and_ends_when_it_is_asked_to() {
     let options = KafkaOptions::new(place, traffic(), Profile::Throughput);
     let mut target = KafkaTarget::open(&options).unwrap();
     let durability = target.facts().durability;
-    assert!(durability.contains("on stable storage of 1 of 1"), "{durability}");
+    assert!(
+        durability.contains("on stable storage of 1 of 1"),
+        "{durability}"
+    );
     let (probe, stop) = (target.probe(), Stop::default());
     let gate = target.gate();
     gate.close();
@@ -114,12 +120,17 @@ fn a_load_without_a_rate_tells_no_latency_and_ends_when_it_is_asked_to() {
     let told = probe.snapshot();
     assert!(told.count(Count::Acked) >= 5_000);
     assert_eq!(told.count(Count::Received), 2 * told.count(Count::Acked));
-    assert_eq!(told.span(Span::Produce).len() + told.span(Span::EndToEnd).len(), 0);
+    assert_eq!(
+        told.span(Span::Produce).len() + told.span(Span::EndToEnd).len(),
+        0
+    );
     drop(target);
     let brokers = [("bootstrap.servers".to_owned(), address)];
     let operator = Operator::new(&brokers, Duration::from_secs(10)).unwrap();
     let topics = operator.topics().unwrap();
-    let left = topics.iter().any(|topic| topic.name.starts_with("corelane-bench"));
+    let left = topics
+        .iter()
+        .any(|topic| topic.name.starts_with("corelane-bench"));
     assert!(!left, "{topics:?}");
     node.stop().unwrap();
 }
@@ -180,7 +191,10 @@ fn values_that_cannot_carry_a_mark_and_absurd_numbers_are_refused() {
     short.values = Values::generate(15, 1, 1.0);
     let error = open(&KafkaOptions::new(place(), short, Profile::Latency));
     let error = error.err().unwrap().to_string();
-    assert!(error.contains("--size: 15") && error.contains("16 bytes"), "{error}");
+    assert!(
+        error.contains("--size: 15") && error.contains("16 bytes"),
+        "{error}"
+    );
     let mut many = traffic();
     (many.topics, many.producers) = (u32::MAX, u32::MAX);
     let error = open(&KafkaOptions::new(place(), many, Profile::Latency));

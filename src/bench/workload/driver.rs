@@ -68,7 +68,9 @@ impl Driver {
     fn of(file: File) -> Result<Driver, String> {
         if !file.driver_class.ends_with(CLASS) {
             let class = file.driver_class;
-            return Err(format!("driverClass: {class} is not for Kafka; allowed: *.{CLASS}"));
+            return Err(format!(
+                "driverClass: {class} is not for Kafka; allowed: *.{CLASS}"
+            ));
         }
         let mut notes = Vec::new();
         if file.reset {
@@ -109,7 +111,9 @@ impl Driver {
 
     /// Whether it says where brokers are.
     pub fn has_brokers(&self) -> bool {
-        self.common.iter().any(|(name, _)| name == "bootstrap.servers")
+        self.common
+            .iter()
+            .any(|(name, _)| name == "bootstrap.servers")
     }
 }
 
@@ -118,7 +122,9 @@ fn acks(value: &str) -> Result<Acks, String> {
         "0" => Ok(Acks::None),
         "1" => Ok(Acks::Leader),
         "all" | "-1" => Ok(Acks::All),
-        _ => Err(format!("producerConfig: acks: '{value}' is unknown; allowed: 0, 1, all, -1")),
+        _ => Err(format!(
+            "producerConfig: acks: '{value}' is unknown; allowed: 0, 1, all, -1"
+        )),
     }
 }
 
@@ -163,7 +169,10 @@ mod tests {
         let driver = driver(TEXT).unwrap();
         assert_eq!(driver.name, "Kafka");
         assert!(driver.has_brokers());
-        assert_eq!(driver.common, [property("bootstrap.servers", "one:9092,two:9092")]);
+        assert_eq!(
+            driver.common,
+            [property("bootstrap.servers", "one:9092,two:9092")]
+        );
         let producer = [
             property("request.timeout.ms", "120000"),
             property("linger.ms", "1"),
@@ -171,11 +180,17 @@ mod tests {
         ];
         assert_eq!(driver.producer, producer);
         assert_eq!(driver.acks, Acks::Leader);
-        assert_eq!(driver.consumer, [property("max.partition.fetch.bytes", "10485760")]);
+        assert_eq!(
+            driver.consumer,
+            [property("max.partition.fetch.bytes", "10485760")]
+        );
         assert_eq!(driver.topic, [property("min.insync.replicas", "2")]);
         assert_eq!(driver.replication, Some(3));
         let notes = driver.notes.join("\n");
-        assert!(notes.contains("reset") && notes.contains("auto.offset.reset"), "{notes}");
+        assert!(
+            notes.contains("reset") && notes.contains("auto.offset.reset"),
+            "{notes}"
+        );
     }
 
     #[test]
@@ -184,8 +199,16 @@ mod tests {
             ("reset: true", "resett: true", "resett"),
             ("kafka.KafkaBench", "pulsar.PulsarBench", "is not for Kafka"),
             ("acks=1", "acks=2", "acks: '2' is unknown"),
-            ("linger.ms=1", "linger.ms", "producerConfig: 'linger.ms' is no NAME=VALUE"),
-            ("linger.ms=1", "transactional.id=x", "producerConfig: transactional.id"),
+            (
+                "linger.ms=1",
+                "linger.ms",
+                "producerConfig: 'linger.ms' is no NAME=VALUE",
+            ),
+            (
+                "linger.ms=1",
+                "transactional.id=x",
+                "producerConfig: transactional.id",
+            ),
             ("replicationFactor: 3", "replicationFactor: -1", "-1"),
         ] {
             assert!(TEXT.contains(from), "{from}");

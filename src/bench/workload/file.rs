@@ -111,18 +111,56 @@ impl Workload {
     fn check(&self) -> Result<(), (&'static str, String)> {
         let bounds = [
             ("topics", self.topics.into(), 1, TOPICS_MAX),
-            ("partitionsPerTopic", self.partitions_per_topic.into(), 1, PARTITIONS_MAX as u64),
-            ("messageSize", self.message_size as u64, MARK_BYTES as u64, BYTES_MAX),
-            ("subscriptionsPerTopic", self.subscriptions_per_topic.into(), 0, SUBSCRIPTIONS_MAX),
-            ("producersPerTopic", self.producers_per_topic.into(), 1, CLIENTS_MAX),
-            ("consumerPerSubscription", self.consumer_per_subscription.into(), 1, CLIENTS_MAX),
+            (
+                "partitionsPerTopic",
+                self.partitions_per_topic.into(),
+                1,
+                PARTITIONS_MAX as u64,
+            ),
+            (
+                "messageSize",
+                self.message_size as u64,
+                MARK_BYTES as u64,
+                BYTES_MAX,
+            ),
+            (
+                "subscriptionsPerTopic",
+                self.subscriptions_per_topic.into(),
+                0,
+                SUBSCRIPTIONS_MAX,
+            ),
+            (
+                "producersPerTopic",
+                self.producers_per_topic.into(),
+                1,
+                CLIENTS_MAX,
+            ),
+            (
+                "consumerPerSubscription",
+                self.consumer_per_subscription.into(),
+                1,
+                CLIENTS_MAX,
+            ),
             ("producerRate", self.producer_rate.into(), 0, RATE_MAX),
-            ("warmupDurationMinutes", self.warmup_duration_minutes.into(), 0, MINUTES_MAX),
-            ("testDurationMinutes", self.test_duration_minutes.into(), 1, MINUTES_MAX),
+            (
+                "warmupDurationMinutes",
+                self.warmup_duration_minutes.into(),
+                0,
+                MINUTES_MAX,
+            ),
+            (
+                "testDurationMinutes",
+                self.test_duration_minutes.into(),
+                1,
+                MINUTES_MAX,
+            ),
         ];
         for (key, value, least, most) in bounds {
             if !(least..=most).contains(&value) {
-                return Err((key, format!("{value} is not allowed; allowed: {least} to {most}")));
+                return Err((
+                    key,
+                    format!("{value} is not allowed; allowed: {least} to {most}"),
+                ));
             }
         }
         if !(0.0..=1.0).contains(&self.random_bytes_ratio) {
@@ -208,7 +246,10 @@ impl Workload {
             );
             return Err(yaml::content(path, problem));
         }
-        Ok(Values::new(vec![bytes.into()], payload.display().to_string()))
+        Ok(Values::new(
+            vec![bytes.into()],
+            payload.display().to_string(),
+        ))
     }
 
     /// How long the warm-up takes, where a minute is so much shorter.
@@ -260,23 +301,54 @@ mod tests {
             load(&SMALL.replace(from, to)).unwrap_err()
         };
         for (error, line, words) in [
-            (changed("producerRate", "producersRate"), 11, "producersRate"),
+            (
+                changed("producerRate", "producersRate"),
+                11,
+                "producersRate",
+            ),
             (changed("topics: 1", "topics: many"), 2, "many"),
             (changed("topics: 1", "topics: -1"), 2, "-1"),
-            (changed("topics: 1", "topics: 0"), 2, "topics: 0 is not allowed; allowed: 1 to"),
-            (changed("messageSize: 100", "messageSize: 15"), 4, "messageSize: 15"),
-            (changed("Ratio: 0.5", "Ratio: 1.5"), 6, "randomBytesRatio: 1.5"),
-            (changed("PoolSize: 3", "PoolSize: 0"), 7, "randomizedPayloadPoolSize: 0"),
-            (changed("Minutes: 5", "Minutes: 0"), 13, "testDurationMinutes: 0"),
+            (
+                changed("topics: 1", "topics: 0"),
+                2,
+                "topics: 0 is not allowed; allowed: 1 to",
+            ),
+            (
+                changed("messageSize: 100", "messageSize: 15"),
+                4,
+                "messageSize: 15",
+            ),
+            (
+                changed("Ratio: 0.5", "Ratio: 1.5"),
+                6,
+                "randomBytesRatio: 1.5",
+            ),
+            (
+                changed("PoolSize: 3", "PoolSize: 0"),
+                7,
+                "randomizedPayloadPoolSize: 0",
+            ),
+            (
+                changed("Minutes: 5", "Minutes: 0"),
+                13,
+                "testDurationMinutes: 0",
+            ),
             (changed("GB: 0", "GB: -3"), 12, "consumerBacklogSizeGB: -3"),
-            (changed("name: small", "name: small\nname: large"), 2, "name"),
+            (
+                changed("name: small", "name: small\nname: large"),
+                2,
+                "name",
+            ),
         ] {
             assert!(error.contains(&format!("line {line}")), "{error}");
             assert!(error.contains(words), "{error}");
         }
         let missing = changed("messageSize: 100\n", "");
         assert!(missing.contains("messageSize"), "{missing}");
-        let backlog = changed("producerRate: 10\nconsumerBacklogSizeGB: 0", "consumerBacklogSizeGB: 1");
+        let backlog = changed(
+            "producerRate: 10\nconsumerBacklogSizeGB: 0",
+            "consumerBacklogSizeGB: 1",
+        );
         assert!(backlog.contains("needs a producerRate"), "{backlog}");
         assert!(load(": : :").is_err() && load("").is_err() && load("[1, 2]").is_err());
     }
@@ -291,12 +363,23 @@ mod tests {
         let file = below.join("w.yaml");
         let text = SMALL.replace("useRandomizedPayloads: true", "payloadFile: payload/p.data");
         fs::write(&file, &text).unwrap();
-        let traffic = Workload::load(&file).unwrap().traffic(&file, Acks::All).unwrap();
+        let traffic = Workload::load(&file)
+            .unwrap()
+            .traffic(&file, Acks::All)
+            .unwrap();
         assert_eq!(&traffic.values.get(0)[..], [7; 100]);
         for (from, to, words) in [
             ("p.data", "q.data", "there is no payload/q.data"),
-            ("messageSize: 100", "messageSize: 101", "has 100 bytes, and messageSize is 101"),
-            ("payloadFile: payload/p.data", "", "payloadFile: it is missing"),
+            (
+                "messageSize: 100",
+                "messageSize: 101",
+                "has 100 bytes, and messageSize is 101",
+            ),
+            (
+                "payloadFile: payload/p.data",
+                "",
+                "payloadFile: it is missing",
+            ),
         ] {
             fs::write(&file, text.replace(from, to)).unwrap();
             let traffic = Workload::load(&file).unwrap().traffic(&file, Acks::All);

@@ -32,10 +32,19 @@ const FATES: &[(&str, Fate)] = &[
     ("value.deserializer", Dropped(NO_CLASSES)),
     ("max.block.ms", Dropped(NO_BLOCKING)),
     ("default.api.timeout.ms", Dropped(NO_BLOCKING)),
-    ("max.poll.records", Dropped("a poll takes up to 1024 records")),
-    ("auto.offset.reset", Dropped("topics are read from their start")),
+    (
+        "max.poll.records",
+        Dropped("a poll takes up to 1024 records"),
+    ),
+    (
+        "auto.offset.reset",
+        Dropped("topics are read from their start"),
+    ),
     ("enable.auto.commit", Dropped("no position is committed")),
-    ("auto.commit.interval.ms", Dropped("no position is committed")),
+    (
+        "auto.commit.interval.ms",
+        Dropped("no position is committed"),
+    ),
     ("group.id", Dropped(NO_GROUP)),
     ("group.instance.id", Dropped(NO_GROUP)),
     ("session.timeout.ms", Dropped(NO_GROUP)),
@@ -49,7 +58,10 @@ const FATES: &[(&str, Fate)] = &[
     ("receive.buffer.bytes", Named("socket.receive.buffer.bytes")),
     ("ssl.truststore.location", Refused(NO_KEYSTORE)),
     ("ssl.keystore.location", Refused(NO_KEYSTORE)),
-    ("transactional.id", Refused("records are sent one by one, in no transaction")),
+    (
+        "transactional.id",
+        Refused("records are sent one by one, in no transaction"),
+    ),
     ("partitioner.class", Refused("use librdkafka's partitioner")),
     ("interceptor.classes", Refused("there are no classes here")),
 ];
@@ -93,7 +105,9 @@ fn jaas(line: &str) -> Result<Vec<Property>, String> {
             ("sasl.username".to_owned(), user),
             ("sasl.password".to_owned(), password),
         ]),
-        _ => Err("sasl.jaas.config: only a module with username and password can be used".to_owned()),
+        _ => {
+            Err("sasl.jaas.config: only a module with username and password can be used".to_owned())
+        }
     }
 }
 
@@ -138,13 +152,23 @@ mod tests {
         ];
         assert_eq!(native, expected);
         assert!(notes[0].starts_with("max.poll.records is left out"));
-        for name in ["ssl.keystore.location", "transactional.id", "partitioner.class"] {
+        for name in [
+            "ssl.keystore.location",
+            "transactional.id",
+            "partitioner.class",
+        ] {
             let error = translate(&[property(name, "x")]).unwrap_err();
             assert!(error.starts_with(name), "{error}");
         }
         let login = "org.apache.kafka.X required username=\"me\" password=\"p=w\";";
         let (native, _) = translate(&[property("sasl.jaas.config", login)]).unwrap();
-        assert_eq!(native, [property("sasl.username", "me"), property("sasl.password", "p=w")]);
+        assert_eq!(
+            native,
+            [
+                property("sasl.username", "me"),
+                property("sasl.password", "p=w")
+            ]
+        );
         assert!(translate(&[property("sasl.jaas.config", "x")]).is_err());
         assert!(translate(&[property("buffer.memory", "x")]).is_err());
     }

@@ -160,11 +160,7 @@ impl Phases<'_> {
     }
 
     /// Lets records pile up, then has them read, then goes on for the length of the test.
-    fn backlog(
-        &mut self,
-        rate: NonZeroU64,
-        tested: &mut Tested,
-    ) -> Result<Watched, BenchError> {
+    fn backlog(&mut self, rate: NonZeroU64, tested: &mut Tested) -> Result<Watched, BenchError> {
         let Some(gate) = self.gate.clone() else {
             return Err(BenchError::Option {
                 option: "target",
@@ -175,7 +171,9 @@ impl Phases<'_> {
         let bytes = self.workload.consumer_backlog_size_gb * f64::from(1 << 30);
         let wanted = (bytes / self.workload.message_size as f64) as u64;
         let rest = self.workload.test(self.scale);
-        self.say(format!("consumers wait until {wanted} records have piled up"));
+        self.say(format!(
+            "consumers wait until {wanted} records have piled up"
+        ));
         gate.close();
         let mut stage = Stage::Building;
         let mut times = Vec::new();

@@ -78,14 +78,24 @@ const PERCENTILES: &[(&str, f64)] = &[
 
 /// What is timed, by the names of the original: of each period, and of all.
 const TIMED: &[(&str, &str, Span, Unit)] = &[
-    ("publishLatency", "aggregatedPublishLatency", Span::Produce, Unit::Millis),
+    (
+        "publishLatency",
+        "aggregatedPublishLatency",
+        Span::Produce,
+        Unit::Millis,
+    ),
     (
         "publishDelayLatency",
         "aggregatedPublishDelayLatency",
         Span::PublishDelay,
         Unit::WholeMicros,
     ),
-    ("endToEndLatency", "aggregatedEndToEndLatency", Span::EndToEnd, Unit::Millis),
+    (
+        "endToEndLatency",
+        "aggregatedEndToEndLatency",
+        Span::EndToEnd,
+        Unit::Millis,
+    ),
 ];
 
 /// The result.
@@ -105,7 +115,10 @@ pub fn to_json(
     set("topics", json!(workload.topics));
     set("partitions", json!(workload.partitions_per_topic));
     set("producersPerTopic", json!(workload.producers_per_topic));
-    set("consumersPerTopic", json!(workload.consumer_per_subscription));
+    set(
+        "consumersPerTopic",
+        json!(workload.consumer_per_subscription),
+    );
     let rates = |count: Count| -> Value {
         let periods = tested.periods.iter();
         let rate = |period: &Period| period.recorded.count(count) as f64 / period.seconds;

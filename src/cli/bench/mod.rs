@@ -7,6 +7,7 @@ mod latency;
 mod options;
 mod sweep;
 mod throughput;
+mod workload;
 
 use std::process::ExitCode;
 
@@ -27,6 +28,8 @@ enum BenchCommand {
     Throughput(throughput::ThroughputArgs),
     /// Vary partitions, cores, record size and acks, one at a time, and put them side by side
     Sweep(sweep::SweepArgs),
+    /// Run a workload of the OpenMessaging Benchmark and report it with its names
+    Workload(workload::WorkloadArgs),
 }
 
 /// Measures.
@@ -35,5 +38,6 @@ pub fn bench(args: &BenchArgs) -> ExitCode {
         BenchCommand::Latency(args) => latency::latency(args),
         BenchCommand::Throughput(args) => throughput::throughput(args),
         BenchCommand::Sweep(args) => sweep::sweep(args),
+        BenchCommand::Workload(args) => workload::workload(args),
     }
 }
