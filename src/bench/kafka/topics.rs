@@ -14,8 +14,11 @@ use crate::kafka::admin::{Create, TopicAdmin, TopicSpec};
 use crate::kafka::operator::{Operator, OperatorError};
 use crate::kafka::properties::Property;
 
-/// How long brokers may take to create or describe a topic.
+/// How long brokers may take to create a topic.
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long they may take to describe or delete one, which a load can do without.
+const ASK: Duration = Duration::from_secs(5);
 
 /// Topics that were created.
 pub struct Topics {
@@ -53,7 +56,7 @@ impl Topics {
         let admin = TopicAdmin::new(properties).map_err(refused)?;
         let mut topics = Topics {
             names: Vec::new(),
-            operator: Operator::new(properties, TIMEOUT).map_err(refused)?,
+            operator: Operator::new(properties, ASK).map_err(refused)?,
             at_end,
         };
         let prefix = format!(
@@ -141,9 +144,12 @@ impl Drop for Topics {
         match self.at_end {
             AtEnd::Leave => {}
             AtEnd::Delete => {
-                for name in &self.names {
+                for (at, name) in self.names.iter().enumerate() {
                     if let Err(error) = self.operator.delete(name) {
-                        tracing::warn!(topic = %name, %error, "a topic is left behind");
+                        // What refused one does not answer for the others either.
+                        let left = self.names.len() - at;
+                        tracing::warn!(topic = %name, %error, left, "topics are left behind");
+                        break;
                     }
                 }
             }
