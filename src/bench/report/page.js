@@ -11,8 +11,9 @@
     ["end_to_end", "End to end", "intended send time to consumed"],
     ["publish_delay", "Publish delay", "how late the sender itself was"],
   ];
+  const ACKS = ["none", "leader", "all"];
   const PERCENTILES = ["p50", "p99", "p999", "p9999", "max"];
-  const WIDTH = 560, HEIGHT = 300, LEFT = 64, RIGHT = 12, TOP = 10, BOTTOM = 40;
+  const WIDTH = 560, HEIGHT = 300, LEFT = 64, RIGHT = 28, TOP = 10, BOTTOM = 40;
   // A logarithmic axis has no 0: a latency of 0 is drawn here.
   const LEAST_US = 0.01;
 
@@ -53,7 +54,7 @@
 
   function bytes(value) {
     if (!isNumber(value)) return "-";
-    return short(value) + "B";
+    return short(value) + (Math.abs(value) < 1e3 ? " B" : "B");
   }
 
   function percent(share) {
@@ -109,16 +110,17 @@
 
   // ---- one picture
 
+  // As few as tell something: powers of ten, or steps between them where the axis is short.
   function logTicks(low, high) {
-    const ticks = [];
-    const wide = Math.log10(high / low) > 2.5;
-    for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power += 1) {
-      for (const times of wide ? [1] : [1, 2, 5]) {
-        const tick = times * 10 ** power;
-        if (tick >= low * 0.999 && tick <= high * 1.001) ticks.push(tick);
+    for (const steps of [[1], [1, 2, 5], [1, 2, 3, 4, 5, 6, 7, 8, 9]]) {
+      const ticks = [];
+      for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power += 1) {
+        ticks.push(...steps.map((step) => step * 10 ** power));
       }
+      const seen = ticks.filter((tick) => tick >= low * 0.999 && tick <= high * 1.001);
+      if (seen.length > 2) return seen;
     }
-    return ticks;
+    return evenTicks(low, high);
   }
 
   function evenTicks(low, high) {
@@ -373,6 +375,7 @@
     const all = [...new Set(groups.flat().map((run) => run.settings[name]))];
     const even = all.every((value) => isNumber(value) && value > 0);
     if (even) all.sort((a, b) => a - b);
+    if (name === "acks") all.sort((a, b) => ACKS.indexOf(a) - ACKS.indexOf(b));
     const place = (run) => (even ? run.settings[name] : all.indexOf(run.settings[name]) + 1);
     const ticks = all.map((value, at) => [even ? value : at + 1, even ? short(value) : shown(value)]);
     section("Over " + name.replaceAll("_", " "));
