@@ -82,6 +82,9 @@
     if (note) make(main, "p", { class: "note" }, note);
   }
 
+  // Latencies of a run that only went as fast as it was answered say nothing.
+  const latencies = (run, key) => (run.settings.rate === null ? undefined : run.latency[key]);
+
   // ---- which run is which
 
   const settingNames = [...new Set(runs.flatMap((run) => Object.keys(run.settings)))];
@@ -271,7 +274,7 @@
     const rows = [];
     for (const run of runs) {
       for (const [key, name] of SPANS) {
-        const of = run.latency[key];
+        const of = latencies(run, key);
         if (!of || of.count === 0) continue;
         const texts = PERCENTILES.map((name) => latency(of[name + "_us"]));
         rows.push({ bad: Boolean(run.partial), texts: [label(run), name, short(of.count),
@@ -292,7 +295,7 @@
       ticks.push([10 ** nines, "99" + (nines > 2 ? "." + "9".repeat(nines - 2) : "") + " %"]);
     }
     for (const [key, name, note] of SPANS) {
-      const series = runs.filter((run) => run.latency[key]?.count > 0).map((run) => {
+      const series = runs.filter((run) => latencies(run, key)?.count > 0).map((run) => {
         const count = run.latency[key].count;
         // The longest lies beyond all shares; it is drawn where one sample of all of them is left.
         const points = run.latency[key].curve.map(([share, us]) => [
@@ -341,7 +344,7 @@
       asked: run.settings.rate,
       series: [rate("acknowledged", "acked_per_s", 0), rate("consumed", "received_per_s", 1)],
     });
-    for (const [key, name] of SPANS) {
+    for (const [key, name] of run.settings.rate === null ? [] : SPANS) {
       const line = (figure, at) => {
         const known = run.series.filter((point) => isNumber(point.latency[key]?.[figure + "_us"]));
         const value = (point) => Math.max(point.latency[key][figure + "_us"], LEAST_US);
@@ -401,7 +404,7 @@
     for (const [key, span] of SPANS) {
       for (const figure of ["p50", "p99"]) {
         const value = (run) => {
-          const us = run.latency[key]?.[figure + "_us"];
+          const us = latencies(run, key)?.[figure + "_us"];
           return isNumber(us) ? Math.max(us, LEAST_US) : null;
         };
         chart(grid, {
