@@ -128,6 +128,11 @@ fn a_browser_draws_every_curve() {
     assert!(drawn.contains("partial result: the broker went away"));
     assert!(drawn.contains("stroke:var(--bad)") || drawn.contains("stroke: var(--bad)"));
     assert!(drawn.contains("A CPU &lt;of&gt; a kind &amp; more"));
+    let mut closed = run(1.0);
+    closed.settings.rate = None;
+    let drawn = shown(&browser, &report(vec![closed]));
+    let only_rates = drawn.matches("class=\"series\"").count();
+    assert_eq!(only_rates, 2, "a closed loop has no latencies");
     let drawn = shown(&browser, &sweep());
     // Saturation, and p50 and p99 of each span, over the partitions; then as above, of three runs.
     assert!(drawn.contains("Over partitions"));
@@ -203,6 +208,14 @@ fn reports_with_nothing_in_common_say_in_what_they_differ() {
     assert!(
         matches!(error, CompareError::NothingCommon { runs_b: 0, .. }),
         "{error}"
+    );
+    let mut closed = a.clone();
+    closed.runs[0].settings.rate = None;
+    let latency = Metric::named("produce_p50").unwrap();
+    let error = compare(&closed, &closed, &[latency], 0.05).unwrap_err();
+    assert!(
+        matches!(error, CompareError::NoFigures(_)),
+        "no latency of a closed loop: {error}"
     );
     let mut without = a.clone();
     without.runs[0].load.saturation_per_s = None;

@@ -99,6 +99,8 @@ impl Metric {
     fn of(self, run: &Run) -> Option<f64> {
         match self {
             Metric::Latency(span, percentile) => {
+                // What only went as fast as it was answered has no latency to speak of.
+                run.settings.rate?;
                 run.latency.get(span.name())?.get(percentile.name())
             }
             Metric::Rate(Rate::Acked) => Some(run.load.acked_per_s),

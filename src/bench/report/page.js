@@ -11,8 +11,9 @@
     ["end_to_end", "End to end", "intended send time to consumed"],
     ["publish_delay", "Publish delay", "how late the sender itself was"],
   ];
+  const ACKS = ["none", "leader", "all"];
   const PERCENTILES = ["p50", "p99", "p999", "p9999", "max"];
-  const WIDTH = 560, HEIGHT = 300, LEFT = 64, RIGHT = 12, TOP = 10, BOTTOM = 40;
+  const WIDTH = 560, HEIGHT = 300, LEFT = 64, RIGHT = 28, TOP = 10, BOTTOM = 40;
   // A logarithmic axis has no 0: a latency of 0 is drawn here.
   const LEAST_US = 0.01;
 
@@ -53,7 +54,7 @@
 
   function bytes(value) {
     if (!isNumber(value)) return "-";
-    return short(value) + "B";
+    return short(value) + (Math.abs(value) < 1e3 ? " B" : "B");
   }
 
   function percent(share) {
@@ -80,6 +81,9 @@
     make(main, "h2", {}, title);
     if (note) make(main, "p", { class: "note" }, note);
   }
+
+  // Latencies of a run that only went as fast as it was answered say nothing.
+  const latencies = (run, key) => (run.settings.rate === null ? undefined : run.latency[key]);
 
   // ---- which run is which
 
@@ -109,16 +113,17 @@
 
   // ---- one picture
 
+  // As few as tell something: powers of ten, or steps between them where the axis is short.
   function logTicks(low, high) {
-    const ticks = [];
-    const wide = Math.log10(high / low) > 2.5;
-    for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power += 1) {
-      for (const times of wide ? [1] : [1, 2, 5]) {
-        const tick = times * 10 ** power;
-        if (tick >= low * 0.999 && tick <= high * 1.001) ticks.push(tick);
+    for (const steps of [[1], [1, 2, 5], [1, 2, 3, 4, 5, 6, 7, 8, 9]]) {
+      const ticks = [];
+      for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power += 1) {
+        ticks.push(...steps.map((step) => step * 10 ** power));
       }
+      const seen = ticks.filter((tick) => tick >= low * 0.999 && tick <= high * 1.001);
+      if (seen.length > 2) return seen;
     }
-    return ticks;
+    return evenTicks(low, high);
   }
 
   function evenTicks(low, high) {
@@ -269,7 +274,7 @@
     const rows = [];
     for (const run of runs) {
       for (const [key, name] of SPANS) {
-        const of = run.latency[key];
+        const of = latencies(run, key);
         if (!of || of.count === 0) continue;
         const texts = PERCENTILES.map((name) => latency(of[name + "_us"]));
         rows.push({ bad: Boolean(run.partial), texts: [label(run), name, short(of.count),
@@ -290,7 +295,7 @@
       ticks.push([10 ** nines, "99" + (nines > 2 ? "." + "9".repeat(nines - 2) : "") + " %"]);
     }
     for (const [key, name, note] of SPANS) {
-      const series = runs.filter((run) => run.latency[key]?.count > 0).map((run) => {
+      const series = runs.filter((run) => latencies(run, key)?.count > 0).map((run) => {
         const count = run.latency[key].count;
         // The longest lies beyond all shares; it is drawn where one sample of all of them is left.
         const points = run.latency[key].curve.map(([share, us]) => [
@@ -339,7 +344,7 @@
       asked: run.settings.rate,
       series: [rate("acknowledged", "acked_per_s", 0), rate("consumed", "received_per_s", 1)],
     });
-    for (const [key, name] of SPANS) {
+    for (const [key, name] of run.settings.rate === null ? [] : SPANS) {
       const line = (figure, at) => {
         const known = run.series.filter((point) => isNumber(point.latency[key]?.[figure + "_us"]));
         const value = (point) => Math.max(point.latency[key][figure + "_us"], LEAST_US);
@@ -373,6 +378,7 @@
     const all = [...new Set(groups.flat().map((run) => run.settings[name]))];
     const even = all.every((value) => isNumber(value) && value > 0);
     if (even) all.sort((a, b) => a - b);
+    if (name === "acks") all.sort((a, b) => ACKS.indexOf(a) - ACKS.indexOf(b));
     const place = (run) => (even ? run.settings[name] : all.indexOf(run.settings[name]) + 1);
     const ticks = all.map((value, at) => [even ? value : at + 1, even ? short(value) : shown(value)]);
     section("Over " + name.replaceAll("_", " "));
@@ -398,7 +404,7 @@
     for (const [key, span] of SPANS) {
       for (const figure of ["p50", "p99"]) {
         const value = (run) => {
-          const us = run.latency[key]?.[figure + "_us"];
+          const us = latencies(run, key)?.[figure + "_us"];
           return isNumber(us) ? Math.max(us, LEAST_US) : null;
         };
         chart(grid, {

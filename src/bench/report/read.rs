@@ -35,7 +35,12 @@ fn told(text: &str, error: &serde_json::Error) -> String {
         .take(error.line().saturating_sub(1))
         .map(str::len)
         .sum();
-    let end = text.floor_char_boundary(above.saturating_add(error.column()).min(text.len()));
+    let at = above.saturating_add(error.column()).min(text.len());
+    // Columns are counted in bytes, and may lie inside of a letter.
+    let end = (0..=at)
+        .rev()
+        .find(|at| text.is_char_boundary(*at))
+        .unwrap_or(0);
     match last_key(&text[..end]) {
         Some(key) => format!("{error}, near key \"{key}\""),
         None => error.to_string(),
