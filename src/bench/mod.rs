@@ -22,7 +22,9 @@
 //! | [`floor`] | what the host can do without us |
 //! | [`workload`] | workloads of the OpenMessaging Benchmark |
 //! | [`report`] | what is told of it |
+//! | [`compare`] | two reports side by side |
 
+pub mod compare;
 pub mod embedded;
 pub mod error;
 pub mod feed;
@@ -38,7 +40,9 @@ pub mod report;
 pub mod scratch;
 mod sender;
 pub mod steady;
+pub mod sweep;
 pub mod target;
+pub mod throughput;
 pub mod traffic;
 pub mod trial;
 pub mod usage;

@@ -17,6 +17,7 @@ use super::receiver::{Inlet, Receiver};
 use super::schedule::Schedule;
 use super::sender::{Order, Outlet, Sender};
 use super::topics::{AtEnd, Topics};
+use super::watch::{Gate, Watch};
 use super::{KafkaOptions, clients};
 use crate::bench::error::BenchError;
 use crate::bench::meters::{Board, Snapshot};
@@ -25,7 +26,6 @@ use crate::bench::target::{End, Load, Probe, Stop, Target, TargetFacts, Usage};
 use crate::bench::usage;
 use crate::clock;
 use crate::control::Readings;
-use crate::ids::Nanos;
 use crate::kafka::native::KafkaError;
 use crate::telemetry::Counter;
 
@@ -54,27 +54,6 @@ pub struct KafkaTarget {
     /// Goes before the brokers.
     _topics: Topics,
     ground: Ground,
-}
-
-/// Holds consumers back, so that a backlog builds up.
-#[derive(Clone, Debug)]
-pub struct Gate(Arc<Account>);
-
-impl Gate {
-    /// Consumers take nothing from now on.
-    pub fn close(&self) {
-        self.0.paused.store(true, Ordering::Release);
-    }
-
-    /// Consumers go on.
-    pub fn open(&self) {
-        self.0.paused.store(false, Ordering::Release);
-    }
-
-    /// Records acknowledged and not yet received, summed over all subscriptions.
-    pub fn backlog(&self) -> u64 {
-        self.0.missing()
-    }
 }
 
 fn target(reason: impl ToString) -> BenchError {
@@ -284,33 +263,6 @@ impl KafkaTarget {
         }
         self.broken = Some(reason.clone());
         End::Partial(reason)
-    }
-}
-
-/// Since when nothing has moved.
-struct Watch {
-    progress: u64,
-    since: Nanos,
-}
-
-impl Watch {
-    fn start(progress: u64) -> Watch {
-        Watch {
-            progress,
-            since: clock::monotonic(),
-        }
-    }
-
-    /// For how long something was waited for and nothing moved.
-    fn look(&mut self, progress: u64, is_waiting: bool) -> Duration {
-        let now = clock::monotonic();
-        if !is_waiting || progress != self.progress {
-            *self = Watch {
-                progress,
-                since: now,
-            };
-        }
-        Duration::from_nanos(now.since(self.since))
     }
 }
 

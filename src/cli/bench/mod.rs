@@ -3,9 +3,13 @@
 //! Owns: arguments, the tables on the terminal, exit codes. Never does: measuring
 //! ([`crate::bench`]). Runs on: the main thread.
 
+mod compare;
+mod floor;
 mod latency;
 mod options;
+mod output;
 mod sweep;
+mod table;
 mod throughput;
 mod workload;
 
@@ -28,6 +32,10 @@ enum BenchCommand {
     Throughput(throughput::ThroughputArgs),
     /// Vary partitions, cores, record size and acks, one at a time, and put them side by side
     Sweep(sweep::SweepArgs),
+    /// Measure what this host can do without us, in the same units
+    Floor(floor::FloorArgs),
+    /// Put two reports side by side; fails where the second is worse
+    Compare(compare::CompareArgs),
     /// Run a workload of the OpenMessaging Benchmark and report it with its names
     Workload(workload::WorkloadArgs),
 }
@@ -38,6 +46,8 @@ pub fn bench(args: &BenchArgs) -> ExitCode {
         BenchCommand::Latency(args) => latency::latency(args),
         BenchCommand::Throughput(args) => throughput::throughput(args),
         BenchCommand::Sweep(args) => sweep::sweep(args),
+        BenchCommand::Floor(args) => floor::floor(args),
+        BenchCommand::Compare(args) => compare::compare(args),
         BenchCommand::Workload(args) => workload::workload(args),
     }
 }
