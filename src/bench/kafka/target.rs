@@ -35,6 +35,9 @@ const LOOK: Duration = Duration::from_millis(5);
 /// How far ahead of now a load begins: so long it takes to tell all threads.
 const AHEAD_NS: u64 = 2_000_000;
 
+/// How long senders may take to notice that a load is given up.
+const ABORT_MAX: Duration = Duration::from_secs(5);
+
 /// How long the first records may take, which find the brokers.
 const FIRST_MAX: Duration = Duration::from_secs(60);
 
@@ -252,13 +255,15 @@ impl KafkaTarget {
         let node = self.ground.node.as_ref();
         let failure = node.and_then(|node| node.failure());
         let failure = failure.map(|failure| format!("the node has failed: {failure}"));
-        failure.or_else(|| self.account.has_trouble())
+        let has_died = self.threads.iter().any(JoinHandle::is_finished);
+        let died = || has_died.then(|| "a thread of the load has died".to_owned());
+        failure.or_else(|| self.account.has_trouble()).or_else(died)
     }
 
     /// Ends what is under way; the target takes no load any more.
     fn give_up(&mut self, reason: String, mut sending: usize) -> End {
         self.account.abort.store(true, Ordering::Release);
-        while sending > 0 && self.done.recv().is_ok() {
+        while sending > 0 && self.done.recv_timeout(ABORT_MAX).is_ok() {
             sending -= 1;
         }
         self.broken = Some(reason.clone());
