@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use super::acks::{Acked, Acks};
 use super::mark::Mark;
 use crate::bench::traffic::{Traffic, splitmix};
 use crate::ids::Nanos;
@@ -297,75 +298,88 @@ struct Subscription {
     digest_received: u64,
 }
 
-/// What is known of a record's acknowledgement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Acked {
-    /// It was not acknowledged yet.
-    NotYet,
-    /// Then.
-    At(AckTime),
-    /// So many came after it that it was forgotten.
-    Forgotten,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::traffic::{Keys, Values};
 
-/// A moment, in steps of 64 ns of a clock that goes round in 19 hours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AckTime(u64);
-
-impl AckTime {
-    const BITS: u32 = 40;
-    const MASK: u64 = (1 << Self::BITS) - 1;
-    const SHIFT: u32 = 6;
-
-    fn of(now: Nanos) -> AckTime {
-        AckTime((now.0 >> Self::SHIFT) & Self::MASK)
+    fn account() -> Account {
+        let traffic = Traffic {
+            topics: 1,
+            partitions: 1,
+            producers: 2,
+            subscriptions: 2,
+            consumers: 1,
+            keys: Keys::None,
+            values: Values::generate(16, 1, 0.0),
+            acks: crate::ids::Acks::All,
+        };
+        let seat = |subscription| Seat {
+            topic: 0,
+            subscription,
+            consumer: 0,
+        };
+        Account::new(&traffic, &[seat(0), seat(1)])
     }
 
-    /// Nanoseconds from it to `now`; 0 where it is the later one.
-    pub fn until(self, now: Nanos) -> u64 {
-        let steps = AckTime::of(now).0.wrapping_sub(self.0) & Self::MASK;
-        if steps > Self::MASK / 2 {
-            return 0;
-        }
-        steps << Self::SHIFT
-    }
-}
-
-/// When the newest records of a producer were acknowledged. One writer, any number of readers.
-#[derive(Debug)]
-struct Acks {
-    /// The lap in the upper bits, from 1; the time in the lower ones. One word, so that nobody sees
-    /// half of it.
-    slots: Box<[AtomicU64]>,
-}
-
-impl Acks {
-    fn new(slots: usize) -> Acks {
-        Acks {
-            slots: (0..slots).map(|_| AtomicU64::new(0)).collect(),
+    fn mark(producer: u32, number: u64) -> Mark {
+        Mark {
+            intended: None,
+            producer,
+            number,
         }
     }
 
-    /// Laps go round as well, after trillions of records.
-    fn lap(&self, number: u64) -> u64 {
-        (number / self.slots.len() as u64 + 1) & (u64::MAX >> AckTime::BITS)
-    }
-
-    fn slot(&self, number: u64) -> &AtomicU64 {
-        &self.slots[(number % self.slots.len() as u64) as usize]
-    }
-
-    fn note(&self, number: u64, now: Nanos) {
-        let word = (self.lap(number) << AckTime::BITS) | AckTime::of(now).0;
-        self.slot(number).store(word, Ordering::Release);
-    }
-
-    fn at(&self, number: u64) -> Acked {
-        let word = self.slot(number).load(Ordering::Acquire);
-        match (word >> AckTime::BITS).cmp(&self.lap(number)) {
-            std::cmp::Ordering::Less => Acked::NotYet,
-            std::cmp::Ordering::Equal => Acked::At(AckTime(word & AckTime::MASK)),
-            std::cmp::Ordering::Greater => Acked::Forgotten,
+    /// Two records of each producer, acknowledged.
+    fn acknowledged() -> Account {
+        let account = account();
+        for mark in [mark(0, 0), mark(1, 0), mark(0, 1), mark(1, 1)] {
+            account.sent(mark.producer);
+            account.acked(mark, Nanos(1));
         }
+        account
+    }
+
+    #[test]
+    fn all_is_well_when_every_subscription_has_what_was_acknowledged_in_any_order() {
+        let account = acknowledged();
+        assert_eq!((account.under_way(), account.missing()), (0, 8));
+        for consumer in [0, 1] {
+            for mark in [mark(1, 0), mark(1, 1), mark(0, 0), mark(0, 1)] {
+                account.received(consumer, mark);
+            }
+        }
+        assert_eq!(account.missing(), 0);
+        assert_eq!(account.objection(), None);
+        assert_eq!(account.progress(), 12);
+    }
+
+    #[test]
+    fn what_is_lost_doubled_swapped_or_refused_is_objected_to() {
+        let all = [mark(0, 0), mark(0, 1), mark(1, 0), mark(1, 1)];
+        let received = |records: &[Mark]| {
+            let account = acknowledged();
+            all.iter().for_each(|mark| account.received(0, *mark));
+            records.iter().for_each(|mark| account.received(1, *mark));
+            account
+        };
+        let lost = received(&all[..3]).objection().unwrap();
+        assert!(
+            lost.contains("subscription 1: 4 records acknowledged, 3 received"),
+            "{lost}"
+        );
+        let doubled = received(&all);
+        doubled.received_again(1);
+        let doubled = doubled.objection().unwrap();
+        assert!(doubled.contains("1 records came twice"), "{doubled}");
+        let swapped = received(&[all[0], all[1], all[2], mark(1, 2)]);
+        let swapped = swapped.objection().unwrap();
+        assert!(swapped.contains("other records"), "{swapped}");
+        let refused = received(&all);
+        refused.sent(0);
+        refused.failed(0);
+        refused.note_error("too large");
+        let refused = refused.objection().unwrap();
+        assert!(refused.contains("1 records were refused") && refused.contains("too large"));
     }
 }

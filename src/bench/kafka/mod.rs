@@ -12,11 +12,14 @@
 //! | `account` | which records were acknowledged and received, so that none is lost or doubled unnoticed |
 //! | `rest` | waiting for the next thing to do |
 //! | `schedule` | which records a thread sends, and when |
+//! | `acks` | when the newest records were acknowledged |
 //! | `clients` | what its clients are made with, and who reads what |
 //! | `sender`, `receiver` | the threads that send and receive |
+//! | `watch` | looking at a load, and holding its consumers back |
 //! | `target` | all of it behind the seam |
 
 mod account;
+mod acks;
 mod clients;
 mod mark;
 mod place;
@@ -26,12 +29,14 @@ mod schedule;
 mod sender;
 mod target;
 mod topics;
+mod watch;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use mark::MARK_BYTES;
-pub use target::{Gate, KafkaTarget};
+pub use target::KafkaTarget;
+pub use watch::Gate;
 
 use super::error::BenchError;
 use super::target::{Target, TargetKind, TargetOptions};

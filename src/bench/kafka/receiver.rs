@@ -7,7 +7,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::account::{Account, Acked, Seat};
+use super::account::{Account, Seat};
+use super::acks::Acked;
 use super::mark::Mark;
 use super::rest::rest;
 use crate::bench::meters::{Count, Meter, Span};

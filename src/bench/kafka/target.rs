@@ -17,6 +17,7 @@ use super::receiver::{Inlet, Receiver};
 use super::schedule::Schedule;
 use super::sender::{Order, Outlet, Sender};
 use super::topics::{AtEnd, Topics};
+use super::watch::{Gate, Watch};
 use super::{KafkaOptions, clients};
 use crate::bench::error::BenchError;
 use crate::bench::meters::{Board, Snapshot};
@@ -25,7 +26,6 @@ use crate::bench::target::{End, Load, Probe, Stop, Target, TargetFacts, Usage};
 use crate::bench::usage;
 use crate::clock;
 use crate::control::Readings;
-use crate::ids::Nanos;
 use crate::kafka::native::KafkaError;
 use crate::telemetry::Counter;
 
@@ -34,6 +34,9 @@ const LOOK: Duration = Duration::from_millis(5);
 
 /// How far ahead of now a load begins: so long it takes to tell all threads.
 const AHEAD_NS: u64 = 2_000_000;
+
+/// How long senders may take to notice that a load is given up.
+const ABORT_MAX: Duration = Duration::from_secs(5);
 
 /// How long the first records may take, which find the brokers.
 const FIRST_MAX: Duration = Duration::from_secs(60);
@@ -54,27 +57,6 @@ pub struct KafkaTarget {
     /// Goes before the brokers.
     _topics: Topics,
     ground: Ground,
-}
-
-/// Holds consumers back, so that a backlog builds up.
-#[derive(Clone, Debug)]
-pub struct Gate(Arc<Account>);
-
-impl Gate {
-    /// Consumers take nothing from now on.
-    pub fn close(&self) {
-        self.0.paused.store(true, Ordering::Release);
-    }
-
-    /// Consumers go on.
-    pub fn open(&self) {
-        self.0.paused.store(false, Ordering::Release);
-    }
-
-    /// Records acknowledged and not yet received, summed over all subscriptions.
-    pub fn backlog(&self) -> u64 {
-        self.0.missing()
-    }
 }
 
 fn target(reason: impl ToString) -> BenchError {
@@ -273,44 +255,19 @@ impl KafkaTarget {
         let node = self.ground.node.as_ref();
         let failure = node.and_then(|node| node.failure());
         let failure = failure.map(|failure| format!("the node has failed: {failure}"));
-        failure.or_else(|| self.account.has_trouble())
+        let has_died = self.threads.iter().any(JoinHandle::is_finished);
+        let died = || has_died.then(|| "a thread of the load has died".to_owned());
+        failure.or_else(|| self.account.has_trouble()).or_else(died)
     }
 
     /// Ends what is under way; the target takes no load any more.
     fn give_up(&mut self, reason: String, mut sending: usize) -> End {
         self.account.abort.store(true, Ordering::Release);
-        while sending > 0 && self.done.recv().is_ok() {
+        while sending > 0 && self.done.recv_timeout(ABORT_MAX).is_ok() {
             sending -= 1;
         }
         self.broken = Some(reason.clone());
         End::Partial(reason)
-    }
-}
-
-/// Since when nothing has moved.
-struct Watch {
-    progress: u64,
-    since: Nanos,
-}
-
-impl Watch {
-    fn start(progress: u64) -> Watch {
-        Watch {
-            progress,
-            since: clock::monotonic(),
-        }
-    }
-
-    /// For how long something was waited for and nothing moved.
-    fn look(&mut self, progress: u64, is_waiting: bool) -> Duration {
-        let now = clock::monotonic();
-        if !is_waiting || progress != self.progress {
-            *self = Watch {
-                progress,
-                since: now,
-            };
-        }
-        Duration::from_nanos(now.since(self.since))
     }
 }
 

@@ -3,6 +3,7 @@
 //! Owns: its keys, their defaults, which are those of the OpenMessaging Benchmark, and their ranges.
 //! Never does: run it.
 
+use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -90,6 +91,13 @@ const POOL_MAX: u64 = 1_000_000;
 const POOL_BYTES_MAX: u64 = 1 << 30;
 const BACKLOG_GB_MAX: f64 = 10_000.0;
 
+/// A key, and what is wrong with it.
+type Wrong = (&'static str, String);
+
+fn not_allowed(found: impl Display, allowed: impl Display) -> String {
+    format!("{found} is not allowed; allowed: {allowed}")
+}
+
 impl Workload {
     /// Reads a file.
     ///
@@ -108,84 +116,51 @@ impl Workload {
     }
 
     /// The key that is wrong, and how.
-    fn check(&self) -> Result<(), (&'static str, String)> {
+    fn check(&self) -> Result<(), Wrong> {
+        #[rustfmt::skip]
         let bounds = [
             ("topics", self.topics.into(), 1, TOPICS_MAX),
-            (
-                "partitionsPerTopic",
-                self.partitions_per_topic.into(),
-                1,
-                PARTITIONS_MAX as u64,
-            ),
-            (
-                "messageSize",
-                self.message_size as u64,
-                MARK_BYTES as u64,
-                BYTES_MAX,
-            ),
-            (
-                "subscriptionsPerTopic",
-                self.subscriptions_per_topic.into(),
-                0,
-                SUBSCRIPTIONS_MAX,
-            ),
-            (
-                "producersPerTopic",
-                self.producers_per_topic.into(),
-                1,
-                CLIENTS_MAX,
-            ),
-            (
-                "consumerPerSubscription",
-                self.consumer_per_subscription.into(),
-                1,
-                CLIENTS_MAX,
-            ),
+            ("partitionsPerTopic", self.partitions_per_topic.into(), 1, PARTITIONS_MAX as u64),
+            ("messageSize", self.message_size as u64, MARK_BYTES as u64, BYTES_MAX),
+            ("subscriptionsPerTopic", self.subscriptions_per_topic.into(), 0, SUBSCRIPTIONS_MAX),
+            ("producersPerTopic", self.producers_per_topic.into(), 1, CLIENTS_MAX),
+            ("consumerPerSubscription", self.consumer_per_subscription.into(), 1, CLIENTS_MAX),
             ("producerRate", self.producer_rate.into(), 0, RATE_MAX),
-            (
-                "warmupDurationMinutes",
-                self.warmup_duration_minutes.into(),
-                0,
-                MINUTES_MAX,
-            ),
-            (
-                "testDurationMinutes",
-                self.test_duration_minutes.into(),
-                1,
-                MINUTES_MAX,
-            ),
+            ("warmupDurationMinutes", self.warmup_duration_minutes.into(), 0, MINUTES_MAX),
+            ("testDurationMinutes", self.test_duration_minutes.into(), 1, MINUTES_MAX),
         ];
         for (key, value, least, most) in bounds {
             if !(least..=most).contains(&value) {
-                return Err((
-                    key,
-                    format!("{value} is not allowed; allowed: {least} to {most}"),
-                ));
+                return Err((key, not_allowed(value, format!("{least} to {most}"))));
             }
         }
-        if !(0.0..=1.0).contains(&self.random_bytes_ratio) {
-            let found = self.random_bytes_ratio;
-            let problem = format!("{found} is not allowed; allowed: 0 to 1");
-            return Err(("randomBytesRatio", problem));
+        self.check_values()?;
+        self.check_backlog()
+    }
+
+    fn check_values(&self) -> Result<(), Wrong> {
+        let ratio = self.random_bytes_ratio;
+        if !(0.0..=1.0).contains(&ratio) {
+            return Err(("randomBytesRatio", not_allowed(ratio, "0 to 1")));
         }
-        if self.use_randomized_payloads {
-            let pool = self.randomized_payload_pool_size as u64;
-            let bytes = pool.saturating_mul(self.message_size as u64);
-            if !(1..=POOL_MAX).contains(&pool) || bytes > POOL_BYTES_MAX {
-                let problem = format!(
-                    "{pool} is not allowed; allowed: 1 to {POOL_MAX}, and {POOL_BYTES_MAX} bytes in all"
-                );
-                return Err(("randomizedPayloadPoolSize", problem));
-            }
+        let pool = self.randomized_payload_pool_size as u64;
+        let bytes = pool.saturating_mul(self.message_size as u64);
+        let is_allowed = (1..=POOL_MAX).contains(&pool) && bytes <= POOL_BYTES_MAX;
+        if self.use_randomized_payloads && !is_allowed {
+            let allowed = format!("1 to {POOL_MAX}, and {POOL_BYTES_MAX} bytes in all");
+            return Err(("randomizedPayloadPoolSize", not_allowed(pool, allowed)));
         }
+        Ok(())
+    }
+
+    fn check_backlog(&self) -> Result<(), Wrong> {
         let backlog = self.consumer_backlog_size_gb;
+        let wrong = |problem: String| Err(("consumerBacklogSizeGB", problem));
         if !(0.0..=BACKLOG_GB_MAX).contains(&backlog) {
-            let problem = format!("{backlog} is not allowed; allowed: 0 to {BACKLOG_GB_MAX}");
-            return Err(("consumerBacklogSizeGB", problem));
+            return wrong(not_allowed(backlog, format!("0 to {BACKLOG_GB_MAX}")));
         }
         if backlog > 0.0 && (self.producer_rate == 0 || self.subscriptions_per_topic == 0) {
-            let problem = "a backlog needs a producerRate and a subscription";
-            return Err(("consumerBacklogSizeGB", problem.to_owned()));
+            return wrong("a backlog needs a producerRate and a subscription".to_owned());
         }
         Ok(())
     }

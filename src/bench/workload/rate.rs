@@ -7,7 +7,7 @@
 const BACKLOG_MAX: u64 = 1_000;
 
 /// The smallest share by which a rate is raised.
-const RAISE_MIN: f64 = 0.01;
+const RAISE_MIN: f64 = 0.05;
 
 /// What a rate came to.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -67,7 +67,7 @@ impl Search {
             self.held = self.held.max(self.rate);
             self.rate *= 1.0 + self.raise;
         }
-        // Each miss makes the next raise smaller; after four it is the smallest.
+        // Each miss makes the next raise smaller; after three it is the smallest.
         self.misses < 5
     }
 }

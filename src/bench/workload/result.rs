@@ -176,7 +176,8 @@ fn stats(histogram: &Histogram<u64>, unit: Unit) -> Vec<Value> {
 fn quantiles(histogram: &Histogram<u64>, unit: Unit) -> Value {
     let mut map = Map::new();
     for step in histogram.iter_quantiles(100) {
-        let percentile = step.quantile_iterated_to() * 100.0;
+        // Steps add up to 10.000000000000002 and the like.
+        let percentile = (step.quantile_iterated_to() * 1e11).round() / 1e9;
         let value = step.value_iterated_to().min(histogram.max());
         map.insert(format!("{percentile:?}"), unit.told(value));
     }

@@ -34,12 +34,17 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<(T, String), BenchError>
 /// Parses a text; what is wrong with it otherwise, with its line.
 pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_saphyr::from_str(text).map_err(|error| {
+        let told = error.without_snippet().to_string();
         let line = error.location().map(|location| location.line());
-        let error = error.without_snippet().to_string();
-        match line {
-            Some(line) if !error.contains("line ") => format!("line {line}: {error}"),
-            Some(_) | None => error,
-        }
+        let found = line.and_then(|line| {
+            let shown = text
+                .lines()
+                .nth(usize::try_from(line).ok()?.checked_sub(1)?)?;
+            // The parser's own words for the place say less.
+            let problem = told.split(" at line ").next().unwrap_or(&told);
+            Some(format!("line {line}: '{}': {problem}", shown.trim()))
+        });
+        found.unwrap_or(told)
     })
 }
 
