@@ -37,6 +37,9 @@ const RAMP: f64 = 1.3;
 /// The search ends where the lowest rate that did not hold is so little above the highest that did.
 const CLOSE: f64 = 1.04;
 
+/// How often a rate is tried before it is given up.
+const TRIES_EACH: u32 = 2;
+
 /// Rates that are tried at the most.
 const TRIES_MAX: u32 = 16;
 
@@ -61,19 +64,15 @@ pub fn throughput(
         let mut search = Search::new(first(&mut trial, step, context)?);
         while let Some(rate) = search.next() {
             let load = open(rate, step);
-            let measured = trial.put(&load, Duration::ZERO)?;
-            let holds = measured.partial.is_none() && holds(&load, &measured);
-            (context.note)(&format!(
-                "{rate}/s {}: acknowledged {:.0}/s",
-                if holds { "holds" } else { "does not hold" },
-                measured.reached.acked_per_s
-            ));
-            if measured.partial.is_some() {
-                // Told as the run that it was.
-                outcome.put(&trial, &load, Duration::ZERO, measured, None);
-                return Ok(outcome);
+            match attempt(&mut trial, &load, context)? {
+                Attempt::Held => search.held(rate),
+                Attempt::Fell => search.fell(rate),
+                Attempt::Ended(measured) => {
+                    // Told as the run that it was.
+                    outcome.put(&trial, &load, Duration::ZERO, *measured, None);
+                    return Ok(outcome);
+                }
             }
-            search.tried(rate, holds);
         }
         confirm(&mut outcome, &mut trial, search.best(), options, context)?;
         if outcome.is_partial() {
@@ -81,6 +80,38 @@ pub fn throughput(
         }
     }
     Ok(outcome)
+}
+
+/// What became of a rate.
+enum Attempt {
+    Held,
+    Fell,
+    /// In the middle.
+    Ended(Box<Measured>),
+}
+
+/// Tries a rate, and once more where it does not hold: a hiccup of the host is no saturation.
+fn attempt(
+    trial: &mut Trial<'_>,
+    load: &Load,
+    context: &Context<'_>,
+) -> Result<Attempt, BenchError> {
+    for _ in 0..TRIES_EACH {
+        let measured = trial.put(load, Duration::ZERO)?;
+        if measured.partial.is_some() {
+            return Ok(Attempt::Ended(Box::new(measured)));
+        }
+        let why = why_not(load, &measured);
+        let rate = load.rate.map_or(0, NonZeroU64::get);
+        (context.note)(&match why {
+            None => format!("{rate}/s holds"),
+            Some(why) => format!("{rate}/s does not hold: {why}"),
+        });
+        if why.is_none() {
+            return Ok(Attempt::Held);
+        }
+    }
+    Ok(Attempt::Fell)
 }
 
 /// Measures the rate for the whole duration; a lower one where it does not hold.
@@ -99,7 +130,7 @@ fn confirm(
         ));
         let load = open(rate, options.duration);
         let measured = trial.put(&load, options.warmup)?;
-        let is_done = measured.partial.is_some() || holds(&load, &measured);
+        let is_done = measured.partial.is_some() || why_not(&load, &measured).is_none();
         if is_done || back == STEPS_BACK_MAX {
             let saturation = is_done.then_some(rate.get() as f64);
             outcome.put(trial, &load, options.warmup, measured, saturation);
@@ -133,22 +164,27 @@ fn scaled(rate: NonZeroU64, by: f64) -> NonZeroU64 {
     NonZeroU64::new((rate.get() as f64 * by) as u64).unwrap_or(NonZeroU64::MIN)
 }
 
-/// Whether a load was kept up with: neither the sender nor the readers fell behind.
-pub(super) fn holds(load: &Load, measured: &Measured) -> bool {
-    let Some(rate) = load.rate else {
-        return false;
-    };
-    let rate = rate.get() as f64;
+/// Why a load was not kept up with; none where neither the sender nor the readers fell behind.
+fn why_not(load: &Load, measured: &Measured) -> Option<&'static str> {
+    let rate = load.rate.map_or(0.0, |rate| rate.get() as f64);
     let asked = rate * load.span.as_secs_f64();
     let least = (asked * TAKEN_SHARE_MIN - rate * UNDER_WAY_S_MAX).floor();
     let within = &measured.within_span.0;
-    let is_taken = |count| within.count(count) as f64 >= least;
+    let is_missed = |count| (within.count(count) as f64) < least;
     let delays = measured.recorded.span(Span::PublishDelay);
-    measured.reached.kept_pace
-        && measured.reached.failed == 0
-        && is_taken(Count::Acked)
-        && is_taken(Count::Received)
-        && delays.value_at_quantile(0.99) <= PUBLISH_DELAY_NS_MAX
+    if !measured.reached.kept_pace {
+        Some("it was not reached")
+    } else if measured.reached.failed > 0 {
+        Some("records were refused")
+    } else if is_missed(Count::Acked) {
+        Some("acknowledgements fell behind")
+    } else if is_missed(Count::Received) {
+        Some("consumers fell behind")
+    } else if delays.value_at_quantile(0.99) > PUBLISH_DELAY_NS_MAX {
+        Some("the sender was late")
+    } else {
+        None
+    }
 }
 
 /// Which rate is tried next.
@@ -183,13 +219,18 @@ impl Search {
         (!close && self.tries < TRIES_MAX).then_some(self.next)
     }
 
-    fn tried(&mut self, rate: NonZeroU64, holds: bool) {
+    fn held(&mut self, rate: NonZeroU64) {
+        self.held = Some(rate);
+        self.go_on(rate);
+    }
+
+    fn fell(&mut self, rate: NonZeroU64) {
+        self.failed = Some(rate);
+        self.go_on(rate);
+    }
+
+    fn go_on(&mut self, rate: NonZeroU64) {
         self.tries += 1;
-        if holds {
-            self.held = Some(rate);
-        } else {
-            self.failed = Some(rate);
-        }
         self.next = match (self.held, self.failed) {
             (Some(held), Some(failed)) => {
                 let middle = held.get() + failed.get().saturating_sub(held.get()) / 2;
@@ -216,7 +257,10 @@ mod tests {
     fn found(first: u64, capacity: u64) -> u64 {
         let mut search = Search::new(NonZeroU64::new(first).expect("not 0"));
         while let Some(rate) = search.next() {
-            search.tried(rate, rate.get() <= capacity);
+            match rate.get() <= capacity {
+                true => search.held(rate),
+                false => search.fell(rate),
+            }
         }
         search.best().get()
     }
