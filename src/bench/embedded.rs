@@ -185,8 +185,8 @@ fn config(options: &TargetOptions, data: &Path) -> Result<Config, BenchError> {
     Ok(config)
 }
 
-/// The other half is for what makes the load.
-fn half_of_the_cpus() -> Result<u16, BenchError> {
+/// How many cores a node has where nothing says so: the other half is for what makes the load.
+pub(super) fn half_of_the_cpus() -> Result<u16, BenchError> {
     let cpus = allowed_cpus().map_err(failed)?;
     Ok((cpus.len() / 2).max(1) as u16)
 }

@@ -6,6 +6,7 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use super::error::BenchError;
+use super::kafka::Profile;
 use super::report::model::Kind;
 use super::target::Load;
 use super::trial::{Context, Options, Outcome, Trial};
@@ -38,7 +39,7 @@ pub fn latency(
         span: options.duration,
     };
     for number in 1..=options.runs {
-        let mut trial = Trial::start(&options.target, context)?;
+        let mut trial = Trial::start(&options.target, Profile::Latency, context)?;
         let most = match saturation {
             WithSaturation::Measured => {
                 (context.note)("measuring how much it takes at the most");

@@ -16,9 +16,11 @@
 //! | [`scratch`] | where its data goes |
 //! | [`target`] | what it is put on |
 //! | [`embedded`] | a node of this process |
+//! | [`kafka`] | a node's listener or a cluster, by Kafka's protocol |
 //! | [`meters`] | what is recorded meanwhile |
 //! | [`usage`] | what this process has used meanwhile |
 //! | [`floor`] | what the host can do without us |
+//! | [`workload`] | workloads of the OpenMessaging Benchmark |
 //! | [`report`] | what is told of it |
 //! | [`compare`] | two reports side by side |
 
@@ -27,6 +29,7 @@ pub mod embedded;
 pub mod error;
 pub mod feed;
 pub mod floor;
+pub mod kafka;
 pub mod latency;
 pub mod measure;
 pub mod meters;
@@ -37,8 +40,11 @@ pub mod report;
 pub mod scratch;
 mod sender;
 pub mod steady;
+pub mod sweep;
 pub mod target;
+pub mod throughput;
 pub mod traffic;
 pub mod trial;
 pub mod usage;
 pub mod watch;
+pub mod workload;

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::embedded::Embedded;
 use super::error::BenchError;
-use super::floor::Floor;
+use super::floor::{self, Floor, FloorOptions};
+use super::kafka::{self, KafkaOptions, Profile};
 use super::measure::{Measured, measure};
 use super::meters::Snapshot;
 use super::ratio;
@@ -18,6 +19,9 @@ use super::steady;
 use super::target::{Load, Target, TargetKind, TargetOptions};
 use super::watch::Interval;
 use crate::control::signals::StopSignal;
+
+/// How long the host's floor is measured.
+const FLOOR_SPAN: Duration = Duration::from_secs(4);
 
 /// What a benchmark needs besides its own options.
 pub struct Context<'a> {
@@ -76,11 +80,16 @@ impl Outcome {
         context: &Context<'_>,
     ) -> Result<Outcome, BenchError> {
         steady::check()?;
-        let machine = Machine::default();
+        let directory = &options.target.data_parent;
+        let machine = Machine::read(directory);
         let floor = match options.floor {
             WithFloor::Measured => {
                 (context.note)("measuring what the host can do without us");
-                None
+                Some(floor::measure(&FloorOptions {
+                    directory,
+                    record_bytes: options.target.traffic.values.bytes_max(),
+                    span: FLOOR_SPAN,
+                })?)
             }
             WithFloor::LeftOut => None,
         };
@@ -121,27 +130,35 @@ impl Outcome {
         saturation: Option<f64>,
     ) -> Result<(), BenchError> {
         let measured = trial.put(load, warmup)?;
-        let ended = self.began.elapsed();
-        let run = trial.run(
-            load,
-            warmup,
-            &measured,
-            saturation,
-            self.report.floor.as_ref(),
-        );
-        self.report.runs.push(run);
-        if load.rate.is_some() {
-            self.recorded.merge(&measured.recorded);
-            let length = measured.intervals.last();
-            let length = length.map_or(Duration::ZERO, |last| last.start + last.length);
-            let offset = ended.saturating_sub(length);
-            self.intervals
-                .extend(measured.intervals.into_iter().map(|interval| Interval {
-                    start: interval.start + offset,
-                    ..interval
-                }));
-        }
+        self.put(trial, load, warmup, measured, saturation);
         Ok(())
+    }
+
+    /// Adds what has just come of a load.
+    pub fn put(
+        &mut self,
+        trial: &Trial<'_>,
+        load: &Load,
+        warmup: Duration,
+        measured: Measured,
+        saturation: Option<f64>,
+    ) {
+        let ended = self.began.elapsed();
+        let floor = self.report.floor.as_ref();
+        let run = trial.run(load, warmup, &measured, saturation, floor);
+        self.report.runs.push(run);
+        if load.rate.is_none() {
+            return;
+        }
+        self.recorded.merge(&measured.recorded);
+        let length = measured.intervals.last();
+        let length = length.map_or(Duration::ZERO, |last| last.start + last.length);
+        let offset = ended.saturating_sub(length);
+        let intervals = measured.intervals.into_iter();
+        self.intervals.extend(intervals.map(|interval| Interval {
+            start: interval.start + offset,
+            ..interval
+        }));
     }
 }
 
@@ -153,23 +170,19 @@ pub struct Trial<'a> {
 }
 
 impl<'a> Trial<'a> {
-    /// Starts the target.
+    /// Starts the target; clients of brokers are made for `profile`.
     ///
     /// # Errors
     /// It cannot be started or reached.
     pub fn start(
         options: &'a TargetOptions,
+        profile: Profile,
         context: &Context<'a>,
     ) -> Result<Trial<'a>, BenchError> {
         (context.note)(&format!("starting the target {}", options.kind));
-        let target: Box<dyn Target> = match options.kind {
-            TargetKind::Embedded => Box::new(Embedded::start(options)?),
-            TargetKind::Listener | TargetKind::Cluster => {
-                return Err(BenchError::Target {
-                    target: options.kind.name(),
-                    reason: "not there".to_owned(),
-                });
-            }
+        let target: Box<dyn Target> = match KafkaOptions::of(options, profile) {
+            Some(options) => kafka::open(&options)?,
+            None => Box::new(Embedded::start(options)?),
         };
         Ok(Trial {
             target,

@@ -8,7 +8,8 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::options::{self, OutputArgs, TargetArgs, TimeArgs, TrafficArgs};
-use crate::cli::outcome;
+use super::output;
+use crate::bench::latency::{self, WithSaturation};
 
 /// Arguments of `corelane bench latency`.
 #[derive(Debug, Args)]
@@ -31,8 +32,16 @@ pub(super) struct LatencyArgs {
 
 /// Measures.
 pub(super) fn latency(args: &LatencyArgs) -> ExitCode {
-    match args.target.options(&args.traffic) {
-        Ok(_) => outcome::failed("nothing was measured"),
-        Err(error) => outcome::wrong_usage(error),
-    }
+    let target = match args.target.options(&args.traffic) {
+        Ok(target) => target,
+        Err(error) => return output::refused(&error),
+    };
+    let options = args.time.options(target, args.output.floor());
+    let saturation = match args.no_saturation {
+        true => WithSaturation::LeftOut,
+        false => WithSaturation::Measured,
+    };
+    output::measure(&args.output, |context| {
+        latency::latency(&options, args.rate, saturation, context)
+    })
 }

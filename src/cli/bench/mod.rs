@@ -7,8 +7,11 @@ mod compare;
 mod floor;
 mod latency;
 mod options;
+mod output;
 mod sweep;
+mod table;
 mod throughput;
+mod workload;
 
 use std::process::ExitCode;
 
@@ -33,6 +36,8 @@ enum BenchCommand {
     Floor(floor::FloorArgs),
     /// Put two reports side by side; fails where the second is worse
     Compare(compare::CompareArgs),
+    /// Run a workload of the OpenMessaging Benchmark and report it with its names
+    Workload(workload::WorkloadArgs),
 }
 
 /// Measures.
@@ -43,5 +48,6 @@ pub fn bench(args: &BenchArgs) -> ExitCode {
         BenchCommand::Sweep(args) => sweep::sweep(args),
         BenchCommand::Floor(args) => floor::floor(args),
         BenchCommand::Compare(args) => compare::compare(args),
+        BenchCommand::Workload(args) => workload::workload(args),
     }
 }

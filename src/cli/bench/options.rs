@@ -11,6 +11,7 @@ use clap::Args;
 use crate::bench::error::BenchError;
 use crate::bench::target::{TargetKind, TargetOptions};
 use crate::bench::traffic::{Keys, Traffic, Values};
+use crate::bench::trial::{Options, WithFloor};
 use crate::cli::settings;
 use crate::ids::Acks;
 use crate::limits::{PARTITIONS_MAX, PAYLOAD_BYTES_MAX};
@@ -112,6 +113,19 @@ pub(super) struct TimeArgs {
     #[arg(long, value_name = "N", default_value = "1",
           value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub runs: u32,
+}
+
+impl TimeArgs {
+    /// What a benchmark is told.
+    pub fn options(&self, target: TargetOptions, floor: WithFloor) -> Options {
+        Options {
+            target,
+            duration: self.duration,
+            warmup: self.warmup,
+            runs: self.runs,
+            floor,
+        }
+    }
 }
 
 impl TargetArgs {

@@ -8,7 +8,8 @@ use std::time::Duration;
 use clap::Args;
 
 use super::options::{self, OutputArgs, TargetArgs, TimeArgs, TrafficArgs};
-use crate::cli::outcome;
+use super::output;
+use crate::bench::throughput;
 
 /// Arguments of `corelane bench throughput`.
 #[derive(Debug, Args)]
@@ -28,8 +29,12 @@ pub(super) struct ThroughputArgs {
 
 /// Measures.
 pub(super) fn throughput(args: &ThroughputArgs) -> ExitCode {
-    match args.target.options(&args.traffic) {
-        Ok(_) => outcome::failed("nothing was measured"),
-        Err(error) => outcome::wrong_usage(error),
-    }
+    let target = match args.target.options(&args.traffic) {
+        Ok(target) => target,
+        Err(error) => return output::refused(&error),
+    };
+    let options = args.time.options(target, args.output.floor());
+    output::measure(&args.output, |context| {
+        throughput::throughput(&options, args.step, context)
+    })
 }
