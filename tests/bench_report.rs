@@ -20,8 +20,8 @@ const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "c
 
 /// What a page holds as its data.
 fn data(page: &str) -> &str {
-    let (_, rest) = page.split_once("id=\"data\">").unwrap();
-    rest.split_once("</script>").unwrap().0
+    let (_, rest) = page.split_once("id=\"data\">").expect("data");
+    rest.split_once("</script>").expect("its end").0
 }
 
 fn partial(times: f64) -> Run {
@@ -95,9 +95,9 @@ fn what_others_wrote_stays_text_on_the_page() {
 
 /// The page after a browser has run its script.
 fn shown(browser: &Path, report: &Report) -> String {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("page.html");
-    fs::write(&file, page(report)).unwrap();
+    fs::write(&file, page(report)).expect("a file");
     let profile = folder.path().join("profile");
     let output = Command::new("timeout")
         .args(["--signal=KILL", "60"])
@@ -106,10 +106,10 @@ fn shown(browser: &Path, report: &Report) -> String {
         .arg(format!("--user-data-dir={}", profile.display()))
         .arg(format!("file://{}", file.display()))
         .output()
-        .unwrap();
+        .expect("a browser starts");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
-    String::from_utf8(output.stdout).unwrap()
+    String::from_utf8(output.stdout).expect("text")
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn command(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_corelane"))
         .args(arguments)
         .output()
-        .unwrap()
+        .expect("the program starts")
 }
 
 #[test]

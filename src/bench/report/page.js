@@ -419,8 +419,8 @@
     const floor = report.floor;
     if (floor) {
       section("Floor", "what this host does without corelane, measured in the same run");
-      const timing = (name, of) => [name, short(of.count), latency(of.p50_us), latency(of.p99_us),
-        latency(of.p999_us), latency(of.max_us)];
+      const timing = (name, of) => [name, short(of.count), latency(of.p50_us),
+        of.count < 1000 ? "-" : latency(of.p99_us), latency(of.p999_us), latency(of.max_us)];
       const rows = [timing("write 4 KiB and fdatasync", floor.write_sync),
         timing("write 4 KiB with O_DSYNC", floor.dsync),
         timing("loopback TCP, there and back", floor.loopback)];

@@ -18,6 +18,9 @@ use crate::bench::report::machine::Machine;
 use crate::cli::{jitter, outcome};
 use crate::tuning::doctor::disk::Access;
 
+/// The 99th percentile is shown of at least so many samples.
+const P99_COUNT_MIN: u64 = 1_000;
+
 /// Arguments of `corelane bench floor`.
 #[derive(Debug, Args)]
 pub(super) struct FloorArgs {
@@ -99,12 +102,17 @@ fn table(head: &[&str]) -> Table {
 fn timings(floor: &Floor) -> Table {
     let mut table = table(&["µs", "samples", "p50", "p99", "p99.9", "max"]);
     let mut row = |name: &str, of: &Timing| {
+        let p99 = if of.count < P99_COUNT_MIN {
+            "-".to_owned()
+        } else {
+            format!("{:.2}", of.p99_us)
+        };
         let p999 = of.p999_us.map_or("-".to_owned(), |us| format!("{us:.2}"));
         table.add_row([
             name.to_owned(),
             of.count.to_string(),
             format!("{:.2}", of.p50_us),
-            format!("{:.2}", of.p99_us),
+            p99,
             p999,
             format!("{:.2}", of.max_us),
         ]);
