@@ -1,6 +1,7 @@
 //! What a load over Kafka's protocol promises: every record is accounted for, or the result says
 //! that it is partial; and nothing of it stays behind.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU64;
 use std::time::Duration;
 
@@ -42,8 +43,8 @@ fn node(data: &std::path::Path) -> Node {
     config.node.cores = 1;
     config.log.directory = data.join("data");
     config.gateway.tcp.clear();
-    config.broker.listen = vec!["127.0.0.1:0".parse().unwrap()];
-    Node::start(&config, NodeOptions::default(), Ledger::new).unwrap()
+    config.broker.listen = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))];
+    Node::start(&config, NodeOptions::default(), Ledger::new).expect("a node starts")
 }
 
 #[test]
