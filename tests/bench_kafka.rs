@@ -1,6 +1,7 @@
 //! What a load over Kafka's protocol promises: every record is accounted for, or the result says
 //! that it is partial; and nothing of it stays behind.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU64;
 use std::time::Duration;
 
@@ -42,8 +43,8 @@ fn node(data: &std::path::Path) -> Node {
     config.node.cores = 1;
     config.log.directory = data.join("data");
     config.gateway.tcp.clear();
-    config.broker.listen = vec!["127.0.0.1:0".parse().unwrap()];
-    Node::start(&config, NodeOptions::default(), Ledger::new).unwrap()
+    config.broker.listen = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))];
+    Node::start(&config, NodeOptions::default(), Ledger::new).expect("a node starts")
 }
 
 #[test]
@@ -109,7 +110,7 @@ fn a_load_without_a_rate_tells_no_latency_and_ends_when_it_is_asked_to() {
     };
     let end = std::thread::scope(|scope| {
         let run = scope.spawn(|| target.run(&load, &stop));
-        while gate.backlog() < 10_000 {
+        while gate.backlog() < 10_000 && !run.is_finished() {
             std::thread::yield_now();
         }
         gate.open();
@@ -141,13 +142,13 @@ fn a_target_that_dies_leaves_a_partial_result_and_takes_no_further_load() {
     let node = node(parent.path());
     let place = Place::Running(node.kafka_addresses()[0].to_string());
     let mut options = KafkaOptions::new(place, traffic(), Profile::Latency);
-    options.patience = Duration::from_secs(1);
+    options.patience = Duration::from_secs(2);
     let mut target = open(&options).unwrap();
     let probe = target.probe();
     let before = probe.snapshot().count(Count::Acked);
     let end = std::thread::scope(|scope| {
         let run = scope.spawn(|| target.run(&paced(1000, 3600.0), &Stop::default()));
-        while probe.snapshot().count(Count::Acked) < before + 100 {
+        while probe.snapshot().count(Count::Acked) < before + 100 && !run.is_finished() {
             std::thread::yield_now();
         }
         node.stop().unwrap();

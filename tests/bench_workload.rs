@@ -60,8 +60,8 @@ fn folder() -> PathBuf {
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).unwrap();
-    let paths = entries.map(|entry| entry.unwrap().path());
+    let entries = std::fs::read_dir(folder).expect("a folder of the repository");
+    let paths = entries.map(|entry| entry.expect("an entry of it").path());
     paths
         .filter(|path| path.extension().is_some_and(|it| it == "yaml"))
         .collect()
@@ -69,22 +69,19 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 fn run(directory: &Path, workload: &str, args: &[&str]) -> Output {
     let file = directory.join("workload.yaml");
-    std::fs::write(&file, workload).unwrap();
+    std::fs::write(&file, workload).expect("the directory is ours");
     Command::new(env!("CARGO_BIN_EXE_corelane"))
         .args(["bench", "workload"])
         .arg(&file)
         .args(args)
         .current_dir(directory)
         .output()
-        .unwrap()
+        .expect("the program was built")
 }
 
 fn sum(of: &Value) -> f64 {
-    of.as_array()
-        .unwrap()
-        .iter()
-        .filter_map(Value::as_f64)
-        .sum()
+    let list = of.as_array().expect("one number for each period");
+    list.iter().filter_map(Value::as_f64).sum()
 }
 
 #[test]

@@ -213,3 +213,79 @@ fn configured(file: &Path, name: Option<&str>) -> Result<Ground, BenchError> {
     ground.settings = settings;
     Ok(ground)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::traffic::{Keys, Traffic, Values};
+
+    fn options(file: &Path, cluster: Option<&str>) -> KafkaOptions {
+        let place = Place::Configured {
+            file: file.to_path_buf(),
+            cluster: cluster.map(str::to_owned),
+        };
+        let traffic = Traffic {
+            topics: 1,
+            partitions: 1,
+            producers: 1,
+            subscriptions: 1,
+            consumers: 1,
+            keys: Keys::None,
+            values: Values::generate(16, 1, 0.0),
+            acks: Acks::Leader,
+        };
+        KafkaOptions::new(place, traffic, Profile::Throughput)
+    }
+
+    /// The last value of a property: it wins.
+    fn value<'a>(list: &'a [Property], name: &str) -> Option<&'a str> {
+        let mut found = list.iter().rev().filter(|(known, _)| known == name);
+        found.next().map(|(_, value)| value.as_str())
+    }
+
+    #[test]
+    fn a_cluster_is_reached_as_its_configuration_says_and_loaded_as_the_options_say() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("node.toml");
+        let text = "[clusters.a]\nbrokers = ['one:1', 'two:2']\n[clusters.a.extra]\n\
+            'socket.nagle.disable' = 'false'\n[clusters.a.tls]\n[clusters.a.sasl]\n\
+            mechanism = 'SCRAM-SHA-256'\nusername = 'me'\npassword = 'secret'\n\
+            [clusters.b]\nbrokers = ['three:3']\n\
+            [[shards]]\nid = 0\nname = 's'\nlatitude = 1.0\nlongitude = 1.0\n\
+            cluster = 'a'\ntopic = 't'\npartitions = 1\n";
+        std::fs::write(&file, text).unwrap();
+        let mut options = options(&file, None);
+        options.producer = vec![("linger.ms".to_owned(), "7".to_owned())];
+        let ground = Ground::find(&options.place).unwrap();
+        let producer = ground.producer(&options).unwrap();
+        for (name, expected) in [
+            ("bootstrap.servers", "one:1,two:2"),
+            ("security.protocol", "sasl_ssl"),
+            ("sasl.password", "secret"),
+            ("socket.nagle.disable", "false"),
+            ("acks", "1"),
+            ("compression.type", "lz4"),
+            ("linger.ms", "7"),
+        ] {
+            assert_eq!(value(&producer, name), Some(expected), "{name}");
+        }
+        let admin = ground.admin().unwrap();
+        assert_eq!(value(&admin, "sasl.username"), Some("me"));
+        let other = self::options(&file, Some("b"));
+        let consumer = Ground::find(&other.place)
+            .unwrap()
+            .consumer(&other)
+            .unwrap();
+        assert_eq!(value(&consumer, "bootstrap.servers"), Some("three:3"));
+        let absent = Ground::find(&self::options(&file, Some("c")).place);
+        let error = absent.err().unwrap().to_string();
+        assert!(error.contains("[clusters.c]"), "{error}");
+    }
+
+    #[test]
+    fn brokers_are_needed() {
+        let place = Place::Brokers(vec![("client.id".to_owned(), "x".to_owned())]);
+        let error = Ground::find(&place).err().unwrap().to_string();
+        assert!(error.contains("bootstrap.servers"), "{error}");
+    }
+}

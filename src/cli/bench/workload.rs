@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::Value;
 
+use super::output::refused;
 use crate::bench::embedded::Embedded;
 use crate::bench::error::BenchError;
 use crate::bench::kafka::{Gate, KafkaOptions, KafkaTarget, Place, Profile};
@@ -76,8 +77,7 @@ pub(super) fn workload(args: &WorkloadArgs) -> ExitCode {
                 None => printed,
             }
         }
-        Err(error @ BenchError::Option { .. }) => outcome::wrong_usage(error),
-        Err(error) => outcome::failed(error),
+        Err(error) => refused(&error),
     }
 }
 
@@ -142,7 +142,7 @@ fn open(
     driver: Option<&Driver>,
     traffic: Traffic,
 ) -> Result<(Box<dyn Target>, Option<Gate>), BenchError> {
-    let refused = |option, found: &str, allowed: &str| BenchError::Option {
+    let not_allowed = |option, found: &str, allowed: &str| BenchError::Option {
         option,
         found: found.to_owned(),
         allowed: allowed.to_owned(),
@@ -150,10 +150,10 @@ fn open(
     let brokers = driver.filter(|driver| args.target.is_none() && driver.has_brokers());
     let kind = args.target.unwrap_or(TargetKind::Listener);
     if let (Some(to), true) = (&args.to, brokers.is_some() || kind != TargetKind::Listener) {
-        return Err(refused("to", to, "only with --target listener"));
+        return Err(not_allowed("to", to, "only with --target listener"));
     }
     if kind == TargetKind::Cluster && args.config.is_none() {
-        return Err(refused(
+        return Err(not_allowed(
             "config",
             "nothing",
             "--target cluster needs one with [clusters]",
@@ -220,12 +220,13 @@ fn scale(text: &str) -> Result<f64, String> {
 
 /// The aggregated figures, for people.
 fn table(result: &Value) -> String {
-    let shown = |key: String| match &result[&key] {
-        Value::Number(number) => match number.as_f64() {
+    let shown = |key: String| {
+        let number = result[&key].as_number();
+        let text = number.map(|number| match number.as_f64() {
             Some(value) if number.is_f64() => format!("{value:.3}"),
             Some(_) | None => number.to_string(),
-        },
-        _ => "-".to_owned(),
+        });
+        text.unwrap_or_else(|| "-".to_owned())
     };
     let columns = ["Avg", "50pct", "95pct", "99pct", "999pct", "9999pct", "Max"];
     let header = [
