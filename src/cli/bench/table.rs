@@ -94,29 +94,28 @@ fn latencies(run: &Run) -> String {
 /// What was asked for and what came about; a pace that was not kept is said first.
 fn load(run: &Run) -> String {
     let load = &run.load;
-    let asked = match (run.settings.rate, load.kept_pace) {
-        (Some(rate), true) => format!("asked {rate}/s"),
-        (Some(rate), false) => format!(
-            "asked {rate}/s, reached {:.0}/s: latencies are those of a growing queue\n",
-            load.acked_per_s
-        ),
-        (None, _) => "as fast as it was taken (no latencies)".to_owned(),
-    };
     let share = match (load.share_of_saturation, load.saturation_per_s) {
         (Some(share), Some(most)) => {
             format!(", {:.1} % of saturation ({most:.0}/s)", 100.0 * share)
         }
         (Some(_) | None, Some(_) | None) => String::new(),
     };
+    let asked = match (run.settings.rate, load.kept_pace) {
+        (Some(rate), true) => format!("asked {rate}/s{share}"),
+        (Some(rate), false) => format!(
+            "asked {rate}/s{share}, reached {:.0}/s: latencies are those of a growing queue",
+            load.acked_per_s
+        ),
+        (None, _) => "as fast as it was taken (no latencies)".to_owned(),
+    };
     format!(
-        "{asked}{share}; sent {:.0}/s, acknowledged {:.0}/s ({} MB/s), received {:.0}/s, failed {}",
+        "{asked}\nsent {:.0}/s, acknowledged {:.0}/s ({} MB/s), received {:.0}/s, failed {}",
         load.sent_per_s,
         load.acked_per_s,
         mega(load.bytes_per_s),
         load.received_per_s,
         load.failed,
     )
-    .replace("\n;", ";\n")
 }
 
 fn usage(run: &Run) -> String {
