@@ -92,6 +92,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("mimalloc", &["main"]),
     ("rdkafka", &["kafka"]),
     ("ring", &["broker"]),
+    ("serde_saphyr", &["bench"]),
     ("signal_hook", &["control"]),
     ("snap", &["wire"]),
     ("toml", &["config", "tuning"]),
