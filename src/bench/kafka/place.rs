@@ -252,7 +252,9 @@ mod tests {
             mechanism = 'SCRAM-SHA-256'\nusername = 'me'\npassword = 'secret'\n\
             [clusters.b]\nbrokers = ['three:3']\n\
             [[shards]]\nid = 0\nname = 's'\nlatitude = 1.0\nlongitude = 1.0\n\
-            cluster = 'a'\ntopic = 't'\npartitions = 1\n";
+            cluster = 'a'\ntopic = 't'\npartitions = 1\n\
+            [[shards]]\nid = 1\nname = 'u'\nlatitude = 2.0\nlongitude = 2.0\n\
+            cluster = 'b'\ntopic = 'u'\npartitions = 1\n";
         std::fs::write(&file, text).unwrap();
         let mut options = options(&file, None);
         options.producer = vec![("linger.ms".to_owned(), "7".to_owned())];
