@@ -13,7 +13,7 @@
 //! | [`traffic`] | what a load is made of |
 //! | [`feed`] | sending it to a node of this process, in process |
 //! | [`punctual`] | waking up when it was asked for |
-//! | [`sender`] | what is sent so, and what is recorded of it |
+//! | `sender` | what is sent so, and what is recorded of it |
 //! | [`scratch`] | where its data goes |
 //! | [`target`] | what it is put on |
 //! | [`embedded`] | a node of this process |
