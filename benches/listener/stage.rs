@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use corelane::kafka::properties::Property;
 
 use crate::Failure;
-use crate::node::{Node, Setup};
+use crate::node::{Launch, Node, Setup};
 use crate::place::Place;
 
 /// A version of Produce that every broker of today has.
@@ -44,7 +44,14 @@ pub fn node() -> Result<(Node, SocketAddr), Failure> {
     let config = format!(
         "[log]\nretention_bytes = 1073741824\n[broker]\nlisten = [\"{address}\"]\n[gateway]\ntcp = []\n"
     );
-    Ok((Node::start(Setup { cores: 1, config }), address))
+    Ok((
+        Node::start(Setup {
+            cores: 1,
+            config,
+            launch: Launch::Plain,
+        }),
+        address,
+    ))
 }
 
 /// A client's properties: those of its place, and further ones.

@@ -27,8 +27,10 @@ mod machine;
 #[path = "../../tests/support/node.rs"]
 mod node;
 mod peer;
+#[allow(dead_code)] // Each bench uses a part of it.
 #[path = "../support/place.rs"]
 mod place;
+#[allow(dead_code)]
 #[path = "../support/report.rs"]
 mod report;
 mod tools;
@@ -88,16 +90,16 @@ struct Arguments {
 
 /// Counts of a run.
 #[derive(Clone, Copy, Debug)]
-pub struct Scale {
-    pub rounds: usize,
-    pub record_bytes: usize,
-    pub rate: NonZeroU64,
-    pub turn: Duration,
-    pub warmup: Duration,
+struct Scale {
+    rounds: usize,
+    record_bytes: usize,
+    rate: NonZeroU64,
+    turn: Duration,
+    warmup: Duration,
     /// Before the first round.
-    pub first_warmup: Duration,
+    first_warmup: Duration,
     /// Records of a turn of Kafka's tool.
-    pub tool_records: u64,
+    tool_records: u64,
 }
 
 impl Arguments {

@@ -7,7 +7,7 @@ use corelane::bench::target::Target;
 use corelane::bench::traffic::{Keys, Traffic, Values};
 use corelane::ids::Acks;
 
-use crate::node::{Node, Setup};
+use crate::node::{Launch, Node, Setup};
 use crate::place::Place;
 use crate::{Failure, Scale};
 
@@ -36,7 +36,11 @@ impl Stage {
         let config = format!(
             "[log]\nretention_bytes = 4294967296\n[broker]\nlisten = [\"{address}\"]\n[gateway]\ntcp = []\n"
         );
-        let node = Node::start(Setup { cores: 1, config });
+        let node = Node::start(Setup {
+            cores: 1,
+            config,
+            launch: Launch::Plain,
+        });
         let mut peers = vec![Peer {
             name: "corelane, a sync for each group",
             brokers: address.to_string(),

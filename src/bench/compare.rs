@@ -405,7 +405,7 @@ mod tests {
         assert_eq!((found.a, found.b, found.ratio), (100.0, 120.0, 1.2));
         let (low, high) = found.interval.unwrap();
         assert!(
-            1.15 < low && low <= 1.2 && 1.2 <= high && high < 1.25,
+            1.15 < low && low <= 1.2 && (1.2..1.25).contains(&high),
             "{low} {high}"
         );
         assert_eq!(found.verdict, Verdict::Worse);
