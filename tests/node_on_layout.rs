@@ -17,7 +17,7 @@ use corelane::engine::ledger::Ledger;
 use corelane::ids::CpuId;
 use tempfile::TempDir;
 
-use node::Setup;
+use node::{Launch, Setup};
 
 /// Two CPUs: one for housekeeping and I/O, one for a shard.
 fn two_cpus() -> Option<(CpuId, CpuId)> {
@@ -80,6 +80,7 @@ fn every_thread_of_a_node_is_where_the_layout_has_it() {
     let node = node::Node::start(Setup {
         cores: 1,
         config: config(&path, ""),
+        launch: Launch::Plain,
     });
     let threads = threads_of(node.pid());
     for name in ["core-0", "core-watch", "log-keeper", "block-0", "corelane"] {
@@ -110,6 +111,7 @@ fn without_a_layout_every_thread_but_the_cores_is_beside_them() {
     let node = node::Node::start(Setup {
         cores: 1,
         config: config(Path::new("none"), ""),
+        launch: Launch::Plain,
     });
     let found = audit(node.pid(), &["--json"]);
     let said = String::from_utf8_lossy(&found.stdout);

@@ -23,11 +23,11 @@ use base64::Engine as _;
 use corelane::log::format::{
     ENTRY_HEADER_BYTES, FRAME_HEADER_BYTES, FrameHeader, SEGMENT_HEADER_BYTES, frame_bytes,
 };
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use load::{Load, numbers};
-use node::{Node, Setup};
+use node::{Launch, Node, Setup};
 use random::Random;
 use stored::Contents;
 
@@ -310,74 +310,20 @@ impl Drop for Process {
     }
 }
 
-/// A node whose data directory is a file system of its own, which only its process sees.
-struct SmallDisk {
-    process: Process,
-    place: Place,
-    /// The file system, seen from outside.
-    inside: PathBuf,
-    /// Of its control port.
-    control: String,
-}
-
-impl SmallDisk {
-    /// `None` where this user may not mount anything.
-    fn start(mebibytes: u32) -> Option<SmallDisk> {
-        let place = Place::new();
-        let mount = place.files.path().join("disk");
-        std::fs::create_dir(&mount).unwrap();
-        let script = "mount -t tmpfs -o size=$1m tmpfs \"$2\" && shift 2 && exec \"$@\"";
-        let size = mebibytes.to_string();
-        let child = Command::new("unshare")
-            .args(["--mount", "sh", "-c", script, "sh", &size])
-            .arg(&mount)
-            .args([env!("CARGO_BIN_EXE_corelane"), "serve", "--cores", "1"])
-            .args(["--control", "127.0.0.1:0"])
-            .args([
-                "--config".as_ref(),
-                place.files.path().join("node.toml").as_os_str(),
-            ])
-            .args(["--data-dir".as_ref(), mount.join("data").as_os_str()])
-            .args([
-                "--unix".as_ref(),
-                place.files.path().join("socket").as_os_str(),
-            ])
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn();
-        let mut process = Process(child.ok()?);
-        let mut lines = std::io::BufReader::new(process.0.stderr.take()?);
-        let mut said = String::new();
-        while !said.contains("ready:") {
-            use std::io::BufRead as _;
-            if lines.read_line(&mut said).unwrap() == 0 {
-                println!("no small disk: {said}");
-                return None;
-            }
+/// Waits until the node says that it is ready, or that it is not for this reason.
+fn wait_for_readiness(node: &Node, code: u16, reason: &str) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let address = http::control_address(&node.stderr());
+        let answer = address.map(|address| http::get(&address, "/readyz").unwrap());
+        if answer
+            .as_ref()
+            .is_some_and(|it| it.code == code && it.body.contains(reason))
+        {
+            return;
         }
-        // Read to its end, so that the node never waits for us.
-        std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
-        let root = PathBuf::from(format!("/proc/{}/root", process.0.id()));
-        let inside = root.join(mount.strip_prefix("/").unwrap());
-        Some(SmallDisk {
-            process,
-            place,
-            inside,
-            control: http::control_address(&said).expect("said before it is ready"),
-        })
-    }
-
-    /// Waits until the node says that it is ready, or that it is not for this reason.
-    fn wait_for_readiness(&self, code: u16, reason: &str) {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        loop {
-            let answer = http::get(&self.control, "/readyz").unwrap();
-            if answer.code == code && answer.body.contains(reason) {
-                return;
-            }
-            assert!(Instant::now() < deadline, "{answer:?}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        assert!(Instant::now() < deadline, "{answer:?}");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
@@ -401,41 +347,39 @@ fn large_input(folder: &Path, count: u32) -> PathBuf {
 fn a_full_disk_pushes_back_and_goes_on_when_there_is_space() {
     const COUNT: u32 = 1500; // 45 MiB of payloads: three segments.
     const SIZE: u32 = 120;
-    let Some(mut node) = SmallDisk::start(SIZE) else {
+    if !node::can_mount() {
         // Said instead of passing in silence; the same is held on the simulated disk by
         // tests/submitting.rs.
         println!("not tested: a file system of its own takes the right to mount");
         return;
-    };
-    let input = large_input(node.place.files.path(), COUNT);
-    let filler = node.inside.join("filler");
+    }
+    let mut node = Node::start(Setup {
+        cores: 1,
+        config: CONFIG.replace("http = \"\"", "http = \"127.0.0.1:0\""),
+        launch: Launch::SmallDisk(SIZE),
+    });
+    let folder = TempDir::new().unwrap();
+    let input = large_input(folder.path(), COUNT);
     // The segments that the start has made are there; less than one more fits.
-    let used: u64 = contents(&node.inside)
-        .values()
-        .map(|c| c.len() as u64)
-        .sum();
-    let left = (u64::from(SIZE) << 20).checked_sub(used).unwrap();
-    std::fs::write(&filler, vec![1; left as usize - (10 << 20)]).unwrap();
-    let address = format!("unix:{}", node.place.files.path().join("socket").display());
+    node.leave_room(10 << 20);
     let mut client = Command::new(env!("CARGO_BIN_EXE_corelane"))
-        .args(["submit", "--json", "--to", &address, "--input"])
+        .args(["submit", "--json", "--to", &node.address(), "--input"])
         .arg(&input)
         .stdout(Stdio::piped())
         .spawn()
         .map(Process)
         .unwrap();
-    node.wait_for_readiness(503, "\"kind\":\"disk_full\"");
+    wait_for_readiness(&node, 503, "\"kind\":\"disk_full\"");
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(client.0.try_wait().unwrap(), None, "it waits for room");
-    assert_eq!(node.process.0.try_wait().unwrap(), None, "the node is up");
-    std::fs::remove_file(&filler).unwrap();
+    assert!(node.is_up());
+    node.make_room();
     let mut report = String::new();
     std::io::Read::read_to_string(client.0.stdout.as_mut().unwrap(), &mut report).unwrap();
     assert!(client.0.wait().unwrap().success(), "{report}");
     let report: serde_json::Value = serde_json::from_str(&report).unwrap();
     assert_eq!(report["acknowledged"], COUNT);
     assert_eq!(report["duplicates"], 0);
-    node.wait_for_readiness(200, "\"reasons\":[]");
-    kill_process(Pid::from_child(&node.process.0), Signal::TERM).unwrap();
-    assert!(node.process.0.wait().unwrap().success());
+    wait_for_readiness(&node, 200, "\"reasons\":[]");
+    assert!(node.terminate().success());
 }

@@ -19,7 +19,7 @@ use files::{Kind, Repository};
 
 /// Files that may opt out of the lint against unsafe code, each with a justification in it.
 const UNSAFE_FILES: &[&str] = &[
-    "benches/cluster/bare.rs",
+    "benches/support/bare.rs",
     "src/control/iowq.rs",
     "src/kafka/native/client.rs",
     "src/kafka/native/conf.rs",

@@ -20,9 +20,9 @@ use corelane::location::GeoLocation;
 use corelane::telemetry::{Counter, Stage, StageHistograms, Summary};
 use corelane::transaction::{TransactionRef, codec};
 
+use crate::pace::{Pace, Punctual};
 use crate::place::Place;
 use crate::report::{Bound, Check, LatencyRow, Rates, Section, median, rate_ratio};
-use crate::round::{Pace, Punctual};
 use crate::values::Values;
 use crate::{Failure, Scale, seconds, values};
 

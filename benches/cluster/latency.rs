@@ -13,9 +13,10 @@ use tokio::runtime::Runtime;
 
 use crate::bare::{BareProducer, Taken};
 use crate::ours::{Idle, Producer};
+use crate::pace::{Pace, Punctual};
 use crate::place::Place;
 use crate::report::{Bound, Check, Latencies, Section, percentile_ratio};
-use crate::round::{Once, Pace, Punctual, latencies};
+use crate::round::{Once, latencies};
 use crate::values::Values;
 use crate::{Failure, Scale, seconds, settings, values};
 
@@ -72,7 +73,7 @@ impl Contender for Bare {
         while !once.is_complete()? {
             let now = clock::monotonic();
             while pace.next(sent).is_some_and(|due| due <= now)
-                && self.producer.produce(sent)? == Taken::Yes
+                && self.producer.produce(0, sent)? == Taken::Yes
             {
                 sent += 1;
             }

@@ -28,27 +28,34 @@
 //! are tiny and go to librdkafka's mock cluster. `cargo bench --bench cluster -- --help` lists the
 //! options.
 
+#[path = "../support/bare.rs"]
 mod bare;
 mod consume;
 mod engine;
+#[path = "../support/flood.rs"]
+mod flood;
 mod latency;
 #[path = "../support/machine.rs"]
 mod machine;
 mod ours;
+mod pace;
+#[path = "../support/place.rs"]
 mod place;
+#[path = "../support/report.rs"]
 mod report;
+#[path = "../support/round.rs"]
 mod round;
 mod settings;
 mod throughput;
+#[path = "../support/values.rs"]
 mod values;
 
 use std::num::NonZeroU64;
 
 use clap::{Parser, ValueEnum};
-use corelane::ids::Nanos;
 
 use place::Place;
-use report::Section;
+use report::{Section, seconds};
 
 /// As in the program.
 #[global_allocator]
@@ -56,10 +63,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Why the bench cannot go on.
 type Failure = Box<dyn std::error::Error>;
-
-fn seconds(from: Nanos, to: Nanos) -> f64 {
-    to.since(from) as f64 / 1e9
-}
 
 /// A part of the bench.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -4,7 +4,8 @@ use corelane::clock;
 use corelane::ids::Nanos;
 use corelane::kafka::properties::ProducerConfig;
 
-use crate::bare::{BareProducer, Taken};
+use crate::bare::BareProducer;
+use crate::flood::flood;
 use crate::ours::{Idle, Producer};
 use crate::place::Place;
 use crate::report::{Bound, Check, Rates, Section, rate_ratio};
@@ -38,30 +39,6 @@ pub fn ours(producer: &mut Producer, records: usize) -> Result<f64, Failure> {
     Ok(seconds(start, clock::monotonic()))
 }
 
-/// The loop of librdkafka's `rdkafka_performance`: a poll after each record, and one that waits
-/// while the queue is full.
-fn bare(producer: &mut BareProducer, records: usize) -> Result<f64, Failure> {
-    const FULL_WAIT_MS: i32 = 10;
-    const LAST_WAIT_MS: i32 = 1000;
-    let mut once = Once::new(records);
-    let start = clock::monotonic();
-    let mut poll = |producer: &mut BareProducer, wait_ms| {
-        producer.poll(wait_ms, |(number, error)| match error {
-            0 => once.delivered(number),
-            error => once.fail(format!("record {number}: librdkafka's error {error}")),
-        });
-        once.is_complete()
-    };
-    for number in 0..records {
-        while producer.produce(number)? == Taken::QueueFull {
-            poll(producer, FULL_WAIT_MS)?;
-        }
-        poll(producer, 0)?;
-    }
-    while !poll(producer, LAST_WAIT_MS)? {}
-    Ok(seconds(start, clock::monotonic()))
-}
-
 pub fn run(place: &Place, scale: &Scale) -> Result<Section, Failure> {
     let topic = place.topic("produce-throughput", 1)?;
     let properties = settings::producer(&place.brokers(), ProducerConfig::throughput())?;
@@ -70,7 +47,7 @@ pub fn run(place: &Place, scale: &Scale) -> Result<Section, Failure> {
     let mut bare_producer = BareProducer::new(&properties, &topic.name, values())?;
     let warm_up = scale.records / 10;
     ours(&mut our_producer, warm_up)?;
-    bare(&mut bare_producer, warm_up)?;
+    flood(&mut bare_producer, warm_up)?;
     let mut our_rates = Rates::new("corelane");
     let mut bare_rates = Rates::new("bare librdkafka, as rdkafka_performance");
     for round in 0..scale.rounds {
@@ -78,7 +55,7 @@ pub fn run(place: &Place, scale: &Scale) -> Result<Section, Failure> {
             if (round + turn) % 2 == 0 {
                 our_rates.add(scale.records, ours(&mut our_producer, scale.records)?);
             } else {
-                bare_rates.add(scale.records, bare(&mut bare_producer, scale.records)?);
+                bare_rates.add(scale.records, flood(&mut bare_producer, scale.records)?);
             }
         }
     }

@@ -10,6 +10,8 @@
 
 mod baseline;
 mod catch_up;
+#[path = "../support/device.rs"]
+mod device;
 mod rig;
 
 use std::io;
@@ -108,14 +110,14 @@ pub(crate) fn seconds(from: Nanos, to: Nanos) -> f64 {
 async fn one_in_flight(scale: Scale) -> io::Result<()> {
     let folder = Folder::new("single")?;
     let mut rig = Rig::start(&folder, scale.segment_bytes, 1, rig::Memory::Roomy).await?;
-    let mut synced = baseline::Blocking::new(&folder, baseline::Way::WriteThenSync)?;
-    let mut dsync = baseline::Blocking::new(&folder, baseline::Way::SyncWrite)?;
+    let mut synced = device::Blocking::new(folder.path(), device::Way::WriteThenSync)?;
+    let mut dsync = device::Blocking::new(folder.path(), device::Way::SyncWrite)?;
     let (mut log, mut append) = (latency(), latency());
     let (mut with_sync, mut with_dsync) = (latency(), latency());
     let value = record(100);
     for _ in 0..scale.rounds {
         for _ in 0..scale.singles_per_round {
-            synced.write_block(&mut with_sync)?;
+            note(&mut with_sync, synced.write_block()?);
         }
         for _ in 0..scale.singles_per_round {
             let (appended_ns, durable_ns) = rig.one(&value).await;
@@ -123,7 +125,7 @@ async fn one_in_flight(scale: Scale) -> io::Result<()> {
             note(&mut log, durable_ns);
         }
         for _ in 0..scale.singles_per_round {
-            dsync.write_block(&mut with_dsync)?;
+            note(&mut with_dsync, dsync.write_block()?);
         }
     }
     println!(

@@ -116,12 +116,6 @@ broker_answers() {
         ask "$address" 2>/dev/null
 }
 
-# broker_kill: ends our node as kill -9 does.
-broker_kill() {
-    kill -KILL "$broker_pid"
-    wait "$broker_pid" 2>/dev/null || true
-}
-
 # broker_kill: ends the broker as kill -9 does; broker_restart runs it again in its data.
 broker_kill() {
     if [[ $target == kafka ]]; then

@@ -33,7 +33,7 @@ suite_kafka_python() {
     kafka_python_pytest --collect-only --quiet >"$logs/collected" 2>&1 || true
     sed -n 's|^test/integration/\([a-z_]*\)\.py::\(.*::\)\{0,1\}|\1::|p' "$logs/collected" |
         sort -u >"$logs/names"
-    check_skips "$list" "$logs/names"
+    check_list "$list" "$logs/names"
     if [[ $with_skipped == no ]]; then
         while read -r name reason; do
             result skipped "$name" 0 "$reason"

@@ -77,17 +77,24 @@ results_of_lines() {
     ((count > 0)) || result failed "the suite itself" 0 "it printed no result"
 }
 
-# reason_to_skip FILE NAME: prints why the list leaves this test out; fails if it does not. A line of
+# reason_on FILE NAME: prints why this test is on the list; fails if it is not. A line of
 # a list is "NAME REASON"; what starts with # is a remark.
-reason_to_skip() {
+reason_on() {
     [[ -f $1 ]] && awk -v name="$2" '
         $1 == name { sub(/^[^ \t]+[ \t]+/, ""); print; found = 1; exit }
         END { exit !found }' "$1"
 }
 
-# check_skips FILE NAMES: whether each test on the list is one of NAMES, a file with a name a line. A
+# run_again FILE NAME: whether a test that failed is on the list of those that run once more; says so.
+run_again() {
+    local reason
+    reason=$(reason_on "$1" "$2") || return
+    echo "   again   $2: $reason"
+}
+
+# check_list FILE NAMES: whether each test on the list is one of NAMES, a file with a name a line. A
 # list that names what is not there says nothing about what runs.
-check_skips() {
+check_list() {
     local name
     while IFS= read -r name; do
         grep -qxF "$name" "$2" ||

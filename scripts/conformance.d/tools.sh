@@ -2,11 +2,19 @@
 # Part of scripts/conformance: what the suites need, by the registries' own clients. Versions are
 # pinned in tests/conformance; a change there makes it fetched anew.
 
-# On a machine of continuous integration: Debian's kcat, and what librdkafka is built with.
+# On a machine of continuous integration: Debian's packages, those of commands only where the command
+# is missing, and what librdkafka is built with.
 install_tools() {
-    local packages=(kcat libssl-dev libzstd-dev rapidjson-dev zlib1g-dev)
+    local packages=(libssl-dev libzstd-dev rapidjson-dev zlib1g-dev) command
+    local -A commands=([kcat]=kcat [g++]=g++ [make]=make [javac]=openjdk-17-jdk-headless [mvn]=maven
+        [node]=nodejs [npm]=npm)
     [[ ${CI:-} && $EUID == 0 ]] && command -v apt-get >/dev/null || return 0
+    for command in "${!commands[@]}"; do
+        command -v "$command" >/dev/null || packages+=("${commands[$command]}")
+    done
+    python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
     if ! dpkg-query --show "${packages[@]}" >/dev/null 2>&1; then
+        echo "installing Debian's packages ..."
         apt-get update --quiet >"$base/apt.log" 2>&1 || true
         apt-get install --quiet --yes --no-install-recommends "${packages[@]}" >>"$base/apt.log" 2>&1 ||
             echo "some of these cannot be installed: ${packages[*]}; see $base/apt.log"
@@ -54,7 +62,7 @@ print(*[p["manifest_path"] for p in packages if p["name"] == sys.argv[1]])' "$1"
 # has to say so.
 left_out_by_itself() {
     local reason
-    if reason=$(reason_to_skip "$1" "$2"); then
+    if reason=$(reason_on "$1" "$2"); then
         result skipped "$2" 0 "$reason"
     elif [[ ${CORELANE_NO_SKIP:-} == 1 ]]; then
         result failed "$2" 0 "left itself out: $3"

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::tuning::doctor::disk::DiskError;
+
 /// What ends a benchmark.
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
@@ -43,6 +45,9 @@ pub enum BenchError {
         /// Line and key, and what is allowed.
         problem: String,
     },
+    /// A directory cannot be measured.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
     /// The system refused something.
     #[error("{what}: {source}")]
     System {

@@ -12,19 +12,51 @@ use crate::ids::Nanos;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
     start: Nanos,
+    /// Of all parts together.
     rate: NonZeroU64,
     count: u64,
+    /// Its own first record among those of all parts, and from one to the next.
+    first: u64,
+    step: u64,
 }
 
 impl Pace {
     /// `rate` records a second for `span`, the first at `start`.
     pub fn new(start: Nanos, rate: NonZeroU64, span: Duration) -> Pace {
         let count = u128::from(rate.get()) * span.as_nanos() / 1_000_000_000;
+        Pace::counted(start, rate, u64::try_from(count).unwrap_or(u64::MAX))
+    }
+
+    /// `count` records at `rate` a second, the first at `start`.
+    pub fn counted(start: Nanos, rate: NonZeroU64, count: u64) -> Pace {
         Pace {
             start,
             rate,
-            count: u64::try_from(count).unwrap_or(u64::MAX),
+            count,
+            first: 0,
+            step: 1,
         }
+    }
+
+    /// What one of `parts` senders sends: each of them takes the next record in turn, so that together
+    /// they send exactly what one would.
+    ///
+    /// # Panics
+    /// If there is no such part.
+    pub fn part(&self, part: u32, parts: u32) -> Pace {
+        assert!(part < parts, "parts count from 0");
+        let (part, parts) = (u64::from(part), u64::from(parts));
+        Pace {
+            count: self.count.saturating_sub(part).div_ceil(parts),
+            first: self.first + part * self.step,
+            step: self.step * parts,
+            ..*self
+        }
+    }
+
+    /// Nanoseconds from one record to the next.
+    pub fn gap_ns(&self) -> u64 {
+        (u128::from(self.step) * 1_000_000_000 / u128::from(self.rate.get())) as u64
     }
 
     /// Records in all.
@@ -35,8 +67,13 @@ impl Pace {
     /// When the record is meant to be sent. Exact for every number: nothing adds up over time.
     #[inline]
     pub fn intended(&self, number: u64) -> Nanos {
-        let ns = u128::from(number) * 1_000_000_000 / u128::from(self.rate.get());
-        self.start.after(ns as u64)
+        let number = self.first + number * self.step;
+        let ns = match number.checked_mul(1_000_000_000) {
+            // Half the time of the other division, and this is on every record's way.
+            Some(product) => product / self.rate,
+            None => (u128::from(number) * 1_000_000_000 / u128::from(self.rate.get())) as u64,
+        };
+        self.start.after(ns)
     }
 
     /// When the record that follows `sent` others is due; none after the last.
@@ -53,7 +90,9 @@ impl Pace {
         }
         let elapsed = u128::from(now.since(self.start));
         let due = elapsed * u128::from(self.rate.get()) / 1_000_000_000 + 1;
-        u64::try_from(due).unwrap_or(u64::MAX).min(self.count)
+        let due = u64::try_from(due).unwrap_or(u64::MAX);
+        let own = due.saturating_sub(self.first).div_ceil(self.step);
+        own.min(self.count)
     }
 }
 
@@ -78,6 +117,30 @@ mod tests {
             if number > 0 {
                 prop_assert!(pace.intended(number - 1) <= at);
             }
+        }
+    }
+
+    proptest! {
+        /// Otherwise more senders would be another load.
+        #[test]
+        fn parts_send_together_what_one_sends(
+            rate in 1u64..100_000,
+            parts in 1u32..9,
+            count in 0u64..200,
+        ) {
+            let rate = NonZeroU64::new(rate).expect("from 1");
+            let whole = Pace::counted(Nanos(7), rate, count);
+            let mut times = Vec::new();
+            for part in (0..parts).map(|part| whole.part(part, parts)) {
+                let own: Vec<Nanos> = (0..part.count()).map(|n| part.intended(n)).collect();
+                for (sent, at) in own.iter().enumerate() {
+                    prop_assert!(part.due(at.after(1)) > sent as u64);
+                }
+                times.extend(own);
+            }
+            times.sort_unstable();
+            let expected: Vec<Nanos> = (0..count).map(|n| whole.intended(n)).collect();
+            prop_assert_eq!(times, expected);
         }
     }
 

@@ -6,7 +6,10 @@
 //! | `listener` | a node's embedded log over Kafka's protocol, by librdkafka |
 //! | `cluster` | a cluster's brokers, by the same client |
 
+use std::fmt;
 use std::num::NonZeroU64;
+use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -14,6 +17,69 @@ use serde::{Deserialize, Serialize};
 
 use super::error::BenchError;
 use super::meters::Snapshot;
+use super::traffic::Traffic;
+
+/// Which target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TargetKind {
+    /// A node of this process, fed in process.
+    #[default]
+    Embedded,
+    /// A node's embedded log over Kafka's protocol.
+    Listener,
+    /// A cluster's brokers.
+    Cluster,
+}
+
+impl TargetKind {
+    /// Its name on the command line and in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            TargetKind::Embedded => "embedded",
+            TargetKind::Listener => "listener",
+            TargetKind::Cluster => "cluster",
+        }
+    }
+}
+
+impl fmt::Display for TargetKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for TargetKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<TargetKind, String> {
+        match text {
+            "embedded" => Ok(TargetKind::Embedded),
+            "listener" => Ok(TargetKind::Listener),
+            "cluster" => Ok(TargetKind::Cluster),
+            other => Err(format!(
+                "target '{other}' is unknown; allowed: embedded, listener, cluster"
+            )),
+        }
+    }
+}
+
+/// What a target is started with.
+#[derive(Clone, Debug)]
+pub struct TargetOptions {
+    /// Which.
+    pub kind: TargetKind,
+    /// A node's configuration: of the node that is started, or of the one whose cluster it is. None:
+    /// the shipped default.
+    pub config: Option<PathBuf>,
+    /// `HOST:PORT` of a listener that runs already; none to start one.
+    pub to: Option<String>,
+    /// Where a directory for temporary data is made. It goes with the target.
+    pub data_parent: PathBuf,
+    /// Cores of a node that is started; none for half of the CPUs, the other half being the load's.
+    pub cores: Option<u16>,
+    /// What the load will be made of.
+    pub traffic: Traffic,
+}
 
 /// A load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +148,9 @@ pub trait Target: Send {
 
 /// Looks at a target while it runs; costs it no time of its own.
 pub trait Probe: Send {
+    /// Called once by the thread that will look: keeps it off the CPUs where it would be in the way.
+    fn settle(&self) {}
+
     /// All that was recorded since the target was started.
     fn snapshot(&self) -> Snapshot;
 

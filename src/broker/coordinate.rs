@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 
+use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::{RequestKind, ResponseKind};
 
 use crate::clock::Now;
@@ -19,6 +20,7 @@ use super::coordinator::{Call, Caller, Effect, Outcome, Pair, ids, txn};
 use super::core::{Around, Broker, COORDINATOR, encode};
 use super::message::{Ask, CoordinateAsk, PartDone, PartOp, ReplyTo, Tell};
 use super::underway::{Client, Work};
+use super::verify::Claim;
 use super::view::View;
 
 /// Where all of it is stored.
@@ -29,8 +31,8 @@ pub struct Coordination {
     groups: Groups<ReplyTo>,
     transactions: Transactions<ReplyTo>,
     effects: Vec<Effect<ReplyTo>>,
-    /// Not appended yet, for want of room.
-    unstored: VecDeque<(u64, Vec<Pair>)>,
+    /// Not appended yet, for want of room, and until when they may wait for space on the device.
+    unstored: VecDeque<(Nanos, u64, Vec<Pair>)>,
     /// Appended and not durable, in order.
     stored: VecDeque<(Mark, u64)>,
     resumed: bool,
@@ -76,8 +78,20 @@ impl Coordination {
         let wakes = [
             self.groups.next_deadline(),
             self.transactions.next_deadline(),
+            self.unstored.front().map(|(until, ..)| *until),
         ];
         wakes.into_iter().flatten().min()
+    }
+
+    /// Whether a batch may be appended.
+    pub(super) fn may_write(&self, claim: &Claim) -> Result<(), ResponseError> {
+        let Claim {
+            transactional_id,
+            author,
+            place,
+        } = claim;
+        let transactions = &self.transactions;
+        transactions.may_write(transactional_id, *author, *place)
     }
 
     /// What became of a store.
@@ -97,12 +111,13 @@ impl Coordination {
 
     /// Appends what is to be stored, in order, as far as there is room.
     fn store<D: Disk>(&mut self, now: Now, storage: &mut LogStorage<D>) {
-        while let Some((ticket, pairs)) = self.unstored.pop_front() {
+        while let Some((until, ticket, pairs)) = self.unstored.pop_front() {
             let each = pairs.iter().map(|pair| (&pair.key[..], &pair.value[..]));
             match storage.put(now, STRIPE, each) {
                 Ok(mark) => self.stored.push_back((mark, ticket)),
-                Err(AppendError::Full) if !storage.is_blocked() => {
-                    return self.unstored.push_front((ticket, pairs));
+                // The next segment may only be a moment away.
+                Err(AppendError::Full) if now.mono < until || !storage.is_blocked() => {
+                    return self.unstored.push_front((until, ticket, pairs));
                 }
                 Err(AppendError::Poisoned) => self.settled(ticket, Outcome::Lost, now),
                 // No space is left on the device, or it is more than a frame holds.
@@ -279,8 +294,9 @@ impl Broker {
         match effect {
             Effect::Answer { to, response } => self.reply(to, &response, around),
             Effect::Store { ticket, pairs } => {
+                let until = around.now.mono.after(self.options.storage_patience_ns);
                 if let Some(coordination) = &mut self.coordination {
-                    coordination.unstored.push_back((ticket, pairs));
+                    coordination.unstored.push_back((until, ticket, pairs));
                 }
             }
             Effect::Mark {

@@ -132,6 +132,16 @@ impl Broker {
             partition,
             op,
         };
+        self.forward(owner, ask, around);
+    }
+
+    /// Hands a question of any core to the owner of a partition.
+    pub(super) fn forward<D: Disk>(
+        &mut self,
+        owner: CoreId,
+        ask: PartAsk,
+        around: &mut Around<'_, D>,
+    ) {
         if owner == self.options.core {
             self.owner.part(ask, around.now, around.storage);
         } else {
@@ -262,6 +272,7 @@ impl Broker {
                 Ask::Part(ask) => self.owner.part(ask, around.now, around.storage),
                 Ask::Read(ask) => self.owner.read(ask, around.storage),
                 Ask::Coordinate(ask) => self.coordinate_here(ask, around),
+                Ask::Verify(ask) => self.verify_here(*ask, around),
             }
         }
         work

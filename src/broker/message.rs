@@ -6,10 +6,12 @@ use kafka_protocol::messages::RequestKind;
 
 use crate::broker::coordinator::{Caller, Decision};
 use crate::exactly_once::producers::ProducerSummary;
-use crate::ids::{Acks, Offset, PartitionId, UnixMillis};
+use crate::ids::{Acks, CoreId, Offset, PartitionId, UnixMillis};
 use crate::log::storage::ReadEnd;
 use crate::mesh::EndpointId;
 use crate::wire::fetch::Aborted;
+
+use super::verify::Claim;
 
 /// A request under way on the core that asks. Tells it from a later one in the same place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -66,6 +68,9 @@ pub enum Ask {
     Read(ReadAsk),
     /// To the coordinator; the answer is [`Tell::Frame`].
     Coordinate(CoordinateAsk),
+    /// To the coordinator, which hands it on to a partition's owner or refuses it; the answer is
+    /// [`Tell::Part`].
+    Verify(Box<VerifyAsk>),
 }
 
 /// One thing to be done with one partition.
@@ -79,6 +84,17 @@ pub struct PartAsk {
     pub partition: PartitionId,
     /// What is to be done.
     pub op: PartOp,
+}
+
+/// A batch of a transaction, to be appended only if it is part of it.
+#[derive(Debug)]
+pub struct VerifyAsk {
+    /// The partition's owner.
+    pub(super) owner: CoreId,
+    /// Which transaction.
+    pub(super) claim: Claim,
+    /// What the owner is to do.
+    pub(super) part: PartAsk,
 }
 
 /// What is done with one partition.

@@ -23,5 +23,6 @@ mod owner;
 pub mod sasl;
 pub mod tls;
 mod underway;
+mod verify;
 pub mod versions;
 pub mod view;

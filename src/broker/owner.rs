@@ -5,6 +5,7 @@
 //! part of each cycle. Runs on: the core that owns the partitions.
 
 use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
 
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
@@ -47,6 +48,34 @@ pub(super) struct Owner {
     watchers: HashMap<PartitionId, Vec<Asker>>,
     /// Answers that leave at the end of the turn.
     finished: Vec<(Asker, Tell)>,
+}
+
+/// A batch within a request.
+#[derive(Debug)]
+pub(super) struct Append<'a> {
+    /// Where to.
+    pub partition: PartitionId,
+    /// The request.
+    pub frame: &'a Bytes,
+    /// Where in it the batch lies.
+    pub records: Range<usize>,
+    /// When it counts as done.
+    pub acks: Acks,
+}
+
+impl Append<'_> {
+    /// The same in a message.
+    fn ask(self, asker: Asker, index: u32) -> PartAsk {
+        PartAsk {
+            asker,
+            index,
+            partition: self.partition,
+            op: PartOp::Append {
+                batch: self.frame.slice(self.records),
+                acks: self.acks,
+            },
+        }
+    }
 }
 
 /// What became of something that was tried.
@@ -115,6 +144,32 @@ impl Owner {
                 storage.watch(ask.partition);
                 self.looking.push(ask);
             }
+        }
+    }
+
+    /// Takes a batch of a client of this core: as [`Owner::part`], but the batch is shared only where
+    /// it has to wait, not once for each of a request's partitions.
+    pub fn append<D: Disk>(
+        &mut self,
+        (asker, index): (Asker, u32),
+        append: Append<'_>,
+        now: Now,
+        storage: &mut LogStorage<D>,
+    ) {
+        if !storage.owns(append.partition) || !self.blocked.is_empty() {
+            return self.part(append.ask(asker, index), now, storage);
+        }
+        let batch = &append.frame[append.records.clone()];
+        match storage.append_batch(now, append.partition, batch) {
+            Ok(placed) => match append.acks {
+                Acks::All => self.when_durable(placed.mark, asker, index, appended(&placed)),
+                Acks::Leader | Acks::None => self.finish(asker, index, appended(&placed)),
+            },
+            Err(AppendError::Full) => {
+                let ask = append.ask(asker, index);
+                self.blocked.push_back((ask, now.mono));
+            }
+            Err(error) => self.finish(asker, index, refused(&error)),
         }
     }
 
@@ -337,23 +392,24 @@ fn delete<D: Disk>(before: Offset, now: Now, ask: PartAsk, storage: &mut LogStor
 }
 
 fn placed(result: Result<Placed, AppendError>, acks: Acks, ask: PartAsk) -> Tried {
-    let placed = match result {
-        Ok(placed) => placed,
-        Err(AppendError::Full) => return Tried::Full(ask),
-        Err(error) => {
-            let refused = Appended::refused(code(&error));
-            return Tried::Done(PartDone::Appended(refused));
-        }
-    };
-    let done = PartDone::Appended(Appended {
+    match (result, acks) {
+        (Ok(placed), Acks::All) => Tried::Durable(placed.mark, appended(&placed)),
+        (Ok(placed), Acks::Leader | Acks::None) => Tried::Done(appended(&placed)),
+        (Err(AppendError::Full), _) => Tried::Full(ask),
+        (Err(error), _) => Tried::Done(refused(&error)),
+    }
+}
+
+fn appended(placed: &Placed) -> PartDone {
+    PartDone::Appended(Appended {
         error: 0,
         base_offset: placed.base_offset.0,
         log_start: placed.log_start.0,
-    });
-    match acks {
-        Acks::All => Tried::Durable(placed.mark, done),
-        Acks::Leader | Acks::None => Tried::Done(done),
-    }
+    })
+}
+
+fn refused(error: &AppendError) -> PartDone {
+    PartDone::Appended(Appended::refused(code(error)))
 }
 
 fn found(error: i16, offset: i64, timestamp: i64) -> Tried {
@@ -498,3 +554,6 @@ fn read_one<D: Disk>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,32 +1,26 @@
 //! A file's transactions into a node of this process: as fast as they are taken, or open loop.
 //!
-//! Owns: pacing, and the ids of repetitions. Runs on: the main thread, which submits and takes the
-//! answers in turn.
+//! Owns: the ids of repetitions, and counting. Never does: pacing ([`crate::bench::feed`]). Runs on:
+//! the main thread, which submits and takes the answers in turn.
 
 use std::borrow::Cow;
 use std::error::Error;
-use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::input::InputTransaction;
 use super::progress::Progress;
 use super::run::RunArgs;
+use crate::bench::feed::{self, Go, Schedule, Source};
+use crate::bench::pace::Pace;
 use crate::clock;
 use crate::control::Node;
 use crate::control::signals::StopSignal;
 use crate::engine::message::Answer;
-use crate::engine::submitter::{Entrance, Submitter};
-use crate::frame::Correlation;
+use crate::engine::submitter::Submitter;
 use crate::ids::{Acks, Nanos};
 use crate::limits::TRANSACTION_ID_BYTES_MAX;
 use crate::transaction::{TransactionRef, codec};
-
-/// Submissions between two looks at the answers.
-const BURST: u64 = 64;
-
-/// Longest sleep while waiting for answers: bounds how late a signal or a failure is seen.
-const NAP: Duration = Duration::from_millis(20);
 
 /// What was submitted and answered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -39,122 +33,50 @@ pub(super) struct Tally {
 
 /// The submitting side of a run.
 pub(super) struct Feed<'a> {
-    transactions: &'a [InputTransaction],
-    total: u64,
-    /// Transactions per second; none for as fast as they are taken.
-    rate: Option<u64>,
-    acks: Acks,
-    submitter: Submitter,
-    tally: Tally,
-    /// Encoded, but its core had no room yet.
-    held: Option<(Bytes, Nanos)>,
+    pub node: &'a Node,
+    pub stop: &'a StopSignal,
+    pub progress: &'a Progress,
+    pub transactions: &'a [InputTransaction],
+    pub tally: Tally,
 }
 
-impl<'a> Feed<'a> {
-    pub fn new(
-        transactions: &'a [InputTransaction],
-        args: &RunArgs,
-        acks: Acks,
-        submitter: Submitter,
-    ) -> Feed<'a> {
-        Feed {
-            transactions,
-            total: transactions.len() as u64 * u64::from(args.repeat.get()),
-            rate: args.rate.map(|rate| rate.get()),
-            acks,
-            submitter,
-            tally: Tally::default(),
-            held: None,
-        }
-    }
-
+impl Feed<'_> {
     /// Submits everything and takes all answers. A signal ends it early: what was submitted by
     /// then is still answered.
     pub fn run(
         mut self,
-        node: &Node,
-        stop: &StopSignal,
-        progress: &Progress,
+        args: &RunArgs,
+        acks: Acks,
+        mut submitter: Submitter,
     ) -> Result<Tally, Box<dyn Error>> {
-        let start = clock::monotonic();
-        loop {
-            let mut work = 0;
-            if self.tally.submitted < self.total && !stop.is_asked() {
-                work += self.submit_burst(start)?;
-                self.submitter.ring();
-            }
-            work += self.take_answers();
-            progress.set(self.tally.submitted);
-            let is_over = self.tally.submitted == self.total || stop.is_asked();
-            if is_over && self.submitter.outstanding() == 0 {
-                return Ok(self.tally);
-            }
-            if work == 0 {
-                if let Some(failure) = node.failure() {
-                    return Err(failure.into());
-                }
-                let nap = self.until_next(start).map_or(NAP, |next| next.min(NAP));
-                self.submitter.wait(nap);
-            }
+        let count = self.transactions.len() as u64 * u64::from(args.repeat.get());
+        let schedule = match args.rate {
+            Some(rate) => Schedule::Open(Pace::counted(clock::monotonic(), rate, count)),
+            None => Schedule::Closed {
+                count,
+                until: Nanos(u64::MAX),
+            },
+        };
+        feed::run(&mut submitter, acks, schedule, &mut self)?;
+        Ok(self.tally)
+    }
+}
+
+impl Source for Feed<'_> {
+    type Error = Box<dyn Error>;
+
+    fn round(&mut self, sent: u64) -> Result<Go, Box<dyn Error>> {
+        self.progress.set(sent);
+        if let Some(failure) = self.node.failure() {
+            return Err(failure.into());
         }
+        Ok(match self.stop.is_asked() {
+            true => Go::Finish,
+            false => Go::On,
+        })
     }
 
-    /// When the `number`th transaction is meant to be sent.
-    fn intended(&self, start: Nanos, number: u64) -> Option<Nanos> {
-        let rate = u128::from(self.rate?);
-        Some(start.after((u128::from(number) * 1_000_000_000 / rate) as u64))
-    }
-
-    /// How long until the next transaction is due; `None` where only room is waited for.
-    fn until_next(&self, start: Nanos) -> Option<Duration> {
-        if self.held.is_some() || self.tally.submitted == self.total {
-            return None;
-        }
-        let due = self.intended(start, self.tally.submitted)?;
-        Some(Duration::from_nanos(due.since(clock::monotonic())))
-    }
-
-    fn submit_burst(&mut self, start: Nanos) -> Result<u64, Box<dyn Error>> {
-        let mut done = 0;
-        while done < BURST && self.tally.submitted < self.total {
-            let number = self.tally.submitted;
-            let (body, taken) = match self.held.take() {
-                Some(held) => held,
-                None => {
-                    let now = clock::monotonic();
-                    // Latency counts from the intended moment, so that a stall is charged to
-                    // everything that it delays.
-                    let taken = self.intended(start, number).unwrap_or(now);
-                    if taken > now {
-                        break;
-                    }
-                    (self.encode(number)?, taken)
-                }
-            };
-            let correlation = Correlation(number);
-            let entrance = Entrance::InTurn;
-            if let Err(body) = self
-                .submitter
-                .submit(entrance, body, self.acks, correlation, taken)
-            {
-                self.held = Some((body, taken));
-                break;
-            }
-            self.tally.submitted += 1;
-            done += 1;
-        }
-        Ok(done)
-    }
-
-    fn take_answers(&mut self) -> u64 {
-        let tally = &mut self.tally;
-        self.submitter.poll(|_, answer| match answer {
-            Answer::Stored(_) => tally.acknowledged += 1,
-            Answer::Rejected(_) => tally.rejected += 1,
-        }) as u64
-    }
-
-    fn encode(&self, number: u64) -> Result<Bytes, Box<dyn Error>> {
+    fn encode(&mut self, number: u64) -> Result<Bytes, Box<dyn Error>> {
         let count = self.transactions.len() as u64;
         let input = &self.transactions[(number % count) as usize];
         let id = id_of_repetition(input.id.as_bytes(), number / count);
@@ -169,8 +91,18 @@ impl<'a> Feed<'a> {
         codec::encode(&transaction, &mut body)?;
         Ok(body.into())
     }
-}
 
+    fn sent(&mut self, _intended: Nanos) {
+        self.tally.submitted += 1;
+    }
+
+    fn answered(&mut self, _intended: Nanos, answer: Answer) {
+        match answer {
+            Answer::Stored(_) => self.tally.acknowledged += 1,
+            Answer::Rejected(_) => self.tally.rejected += 1,
+        }
+    }
+}
 /// The id of a transaction's `repetition`: the first time its own, then its own with a mark at the
 /// end, in place of its last bytes where there is no room.
 fn id_of_repetition(id: &[u8], repetition: u64) -> Cow<'_, [u8]> {

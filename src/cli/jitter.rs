@@ -13,9 +13,9 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::outcome;
 use crate::cpu::{CpuSet, HostSys, Layout, Sys as _, allowed_cpus};
+use crate::telemetry::hgrm;
 use crate::tuning::exit::Exit;
 use crate::tuning::jitter::diff::JitterDiff;
-use crate::tuning::jitter::hgrm;
 use crate::tuning::jitter::report::{JitterReport, SCHEMA};
 use crate::tuning::jitter::stress::Stress;
 use crate::tuning::jitter::{self, JitterOptions};

@@ -4,6 +4,7 @@
 //! (0 fine, 1 failed, 2 wrong usage; commands about the host have more, see [`tune::Exit`]). Never
 //! does: the work itself. Runs on: the main thread.
 
+pub mod bench;
 pub mod config;
 pub mod doctor;
 mod feed;
@@ -59,6 +60,8 @@ enum Command {
     Jitter(jitter::JitterArgs),
     /// Probe this host, predict which figures an engine reaches on it, say what to mend first
     Doctor(doctor::DoctorArgs),
+    /// Measure latency and throughput of the engine, its listener or a cluster, and of the bare host
+    Bench(bench::BenchArgs),
 }
 
 /// Commands about the host: called wrongly, they end with [`tune::Exit::Usage`].
@@ -99,6 +102,7 @@ impl Cli {
             Command::Tune(args) => tune::tune(&args),
             Command::Jitter(args) => jitter::jitter(&args),
             Command::Doctor(args) => doctor::doctor(&args),
+            Command::Bench(args) => bench::bench(&args),
         }
     }
 }

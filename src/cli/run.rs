@@ -136,8 +136,14 @@ fn execute(args: &RunArgs) -> Result<RunReport, Box<dyn Error>> {
         transactions.len() as u64 * u64::from(args.repeat.get()),
     ));
     let start = Instant::now();
-    let feed = Feed::new(&transactions, args, config.transactions.acks, submitter);
-    let tally = feed.run(&node, &stop, &progress)?;
+    let feed = Feed {
+        node: &node,
+        stop: &stop,
+        progress: &progress,
+        transactions: &transactions,
+        tally: Tally::default(),
+    };
+    let tally = feed.run(args, config.transactions.acks, submitter)?;
     node.drain(DRAIN_MAX)?;
     let elapsed = start.elapsed();
     drop(progress);

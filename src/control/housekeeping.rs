@@ -9,9 +9,25 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use crate::cpu;
 use crate::ids::CpuId;
 
+/// The housekeeping CPUs of a node, for threads of this process that are none of its cores.
+#[derive(Clone, Debug)]
+pub struct Housekeeping(pub(super) Vec<CpuId>);
+
+impl Housekeeping {
+    /// Keeps the calling thread, and those that it starts from now on, there.
+    pub fn stay(&self) {
+        move_to(&self.0);
+    }
+
+    /// The same, until what is returned is dropped.
+    pub fn visit(&self) -> Visit {
+        visit(&self.0)
+    }
+}
+
 /// The calling thread is on other CPUs than before; dropping this takes it back.
 #[derive(Debug)]
-pub(super) struct Visit {
+pub struct Visit {
     before: Option<CpuSet>,
 }
 

@@ -16,10 +16,13 @@ mod layout;
 mod node;
 mod placement;
 mod places;
+mod readings;
 mod seeds;
 pub mod signals;
 pub mod topics;
 mod watch;
 
 pub use error::StartError;
+pub use housekeeping::{Housekeeping, Visit};
 pub use node::{Node, NodeOptions, NodeReport, StopError};
+pub use readings::Readings;

@@ -32,17 +32,18 @@ use super::clusters::{self, Clusters};
 use super::embedded::{Embedded, Kept};
 use super::error::StartError;
 use super::executor::{GuestSeed, Seed, StorageSeed, spawn};
-use super::housekeeping;
+use super::housekeeping::{self, Housekeeping};
 use super::http::{Addresses, Board, CoreView, Holder, Http, Running, TopicCounts};
 use super::layout::Layout;
 use super::placement::Ground;
 use super::places::Places;
+use super::readings::Readings;
 use super::seeds::{Given, Starting};
 use super::watch::Watch;
 
 /// How long the socket of a process that was killed may still take connections: the kernel closes
 /// what its io_uring had under way only after the process is gone.
-const LISTENER_GONE_MAX: Duration = Duration::from_secs(1);
+const LISTENER_GONE_MAX: Duration = Duration::from_secs(5);
 
 /// What a node is besides its configuration.
 #[derive(Debug, Clone, Copy, Default)]
@@ -344,6 +345,21 @@ impl Node {
         housekeeping::move_to(&self.housekeeping);
     }
 
+    /// The CPUs on which threads do the cores no harm.
+    pub fn housekeeping(&self) -> Housekeeping {
+        Housekeeping(self.housekeeping.clone())
+    }
+
+    /// Counters and latencies of the cores, for a thread that does not hold the node.
+    pub fn readings(&self) -> Readings {
+        let cores = self.cores.iter();
+        Readings(
+            cores
+                .map(|core| (core.counters.clone(), core.stages.clone()))
+                .collect(),
+        )
+    }
+
     /// The TCP addresses on which the gateway listens.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
@@ -382,19 +398,12 @@ impl Node {
 
     /// Counters of all cores, summed.
     pub fn counters(&self) -> CounterSnapshot {
-        let mut sum = CounterSnapshot::default();
-        self.cores
-            .iter()
-            .for_each(|core| sum += &core.counters.snapshot());
-        sum
+        self.readings().counters()
     }
 
     /// Latencies of all cores since they started, merged. Read beside them: they lose no time.
     pub fn latencies(&self) -> StageHistograms {
-        let mut sum = StageHistograms::new();
-        let cores = self.cores.iter();
-        cores.for_each(|core| sum.merge(&core.stages.snapshot()));
-        sum
+        self.readings().latencies()
     }
 
     /// The first failure of a core, if there is one: storage is poisoned, a handler said stop.

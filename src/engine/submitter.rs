@@ -64,6 +64,11 @@ impl Submitter {
         }
     }
 
+    /// Makes it the port of the calling thread, which alone may use it from now on.
+    pub fn move_here(&mut self) {
+        self.waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    }
+
     /// Submits an encoded transaction; `taken` is when it was, or should have been, sent. With
     /// [`Acks::None`] no answer comes.
     ///
@@ -133,7 +138,7 @@ impl Submitter {
     }
 
     /// Sleeps until an answer has arrived, at most `timeout`. Must be called on the thread that
-    /// made the port.
+    /// made the port, or that it was moved to.
     pub fn wait(&mut self, timeout: Duration) {
         self.ring();
         self.replies.bell().announce_sleep(&self.waker);

@@ -1,7 +1,7 @@
 //! The duplicate window of one core: which transaction ids were seen lately, and where they lie.
 //!
-//! Owns: one entry per id, bounded by count and by age, all memory taken at creation. Never does:
-//! allocate afterwards, drop an id whose append is under way.
+//! Owns: one entry per id, bounded by count and by age, all memory allocated at creation. Never does:
+//! allocate afterwards, touch memory before an id needs it, drop an id whose append is under way.
 
 use super::Fingerprint;
 use super::table::{BUCKET_BYTES, NONE, Slot, Table, buckets_for};
@@ -50,12 +50,15 @@ pub struct WindowFull {
 /// an id is found for *at most* the age, rounded up to the next call.
 ///
 /// Memory: 56 bytes an entry and 8 bytes a bucket, with 1.33 to 2.67 buckets an entry: 67 to 78
-/// bytes. [`Window::bytes_for`] gives the exact number.
+/// bytes. [`Window::bytes_for`] gives the exact number. It is allocated at creation and written to as
+/// ids come, so the kernel hands its pages out one by one, each once in the window's life.
 #[derive(Debug)]
 pub struct Window {
     table: Table,
-    cells: Box<[Cell]>,
-    /// First of the unused cells, linked through `newer`.
+    entries_max: usize,
+    /// Cells that were ever in use. Its capacity is `entries_max` from the start.
+    cells: Vec<Cell>,
+    /// First of those that are not any more, linked through `newer`.
     free: Slot,
     /// The stored cells in the order of their storing.
     oldest: Slot,
@@ -89,6 +92,18 @@ enum State {
 }
 
 impl Cell {
+    /// In no list.
+    const UNUSED: Cell = Cell {
+        fingerprint: [0; 2],
+        offset: Offset::ZERO,
+        timestamp: UnixMillis(0),
+        stored_at: Nanos(0),
+        mark: 0,
+        older: NONE,
+        newer: NONE,
+        state: State::InFlight,
+    };
+
     #[inline]
     fn is(&self, fingerprint: Fingerprint) -> bool {
         self.fingerprint == halves(fingerprint)
@@ -117,7 +132,7 @@ const fn whole(halves: [u64; 2]) -> Fingerprint {
 }
 
 impl Window {
-    /// Takes all memory that the window will ever use.
+    /// Allocates all memory that the window will ever use.
     ///
     /// # Panics
     /// `entries_max` is 0 or above 2^31 - 1: the caller validates its configuration first.
@@ -127,27 +142,11 @@ impl Window {
             (1..=i32::MAX as usize).contains(&entries_max),
             "entries_max {entries_max} is out of range"
         );
-        let cells = (1..=entries_max)
-            .map(|next| Cell {
-                fingerprint: [0; 2],
-                offset: Offset::ZERO,
-                timestamp: UnixMillis(0),
-                stored_at: Nanos(0),
-                mark: 0,
-                older: NONE,
-                // The range was checked above, so the number fits.
-                newer: if next == entries_max {
-                    NONE
-                } else {
-                    next as Slot
-                },
-                state: State::InFlight,
-            })
-            .collect();
         Window {
             table: Table::new(entries_max),
-            cells,
-            free: 0,
+            entries_max,
+            cells: Vec::with_capacity(entries_max),
+            free: NONE,
             oldest: NONE,
             newest: NONE,
             len: 0,
@@ -160,9 +159,9 @@ impl Window {
         entries_max * size_of::<Cell>() + buckets_for(entries_max) * BUCKET_BYTES
     }
 
-    /// Bytes that this window takes.
+    /// Bytes that this window takes once it is full.
     pub fn bytes(&self) -> usize {
-        Self::bytes_for(self.cells.len())
+        Self::bytes_for(self.entries_max)
     }
 
     /// Ids remembered now.
@@ -177,7 +176,7 @@ impl Window {
 
     /// Ids remembered at the most.
     pub fn capacity(&self) -> usize {
-        self.cells.len()
+        self.entries_max
     }
 
     /// What is known about an id.
@@ -288,10 +287,16 @@ impl Window {
     /// A cell for a new id, entered in the table; the caller sets its state. Drops the id that was
     /// stored first where no cell is free.
     fn take_cell(&mut self, fingerprint: Fingerprint) -> Result<Slot, WindowFull> {
+        let fresh = self.cells.len();
+        if self.free == NONE && fresh < self.entries_max {
+            self.cells.push(Cell::UNUSED);
+            // `new` checked the range, so the number fits.
+            self.free = fresh as Slot;
+        }
         if self.free == NONE {
             if self.oldest == NONE {
                 return Err(WindowFull {
-                    entries_max: self.cells.len(),
+                    entries_max: self.entries_max,
                 });
             }
             self.drop_cell(self.oldest);

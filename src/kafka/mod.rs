@@ -22,3 +22,8 @@ pub mod operator;
 mod placement;
 pub mod properties;
 pub mod storage;
+
+/// The version of librdkafka that this program is built with, as in `2.12.1`.
+pub fn library_version() -> String {
+    rdkafka::util::get_rdkafka_version().1
+}

@@ -234,19 +234,34 @@ impl Operator {
 
     /// What was set for a topic.
     fn configs(&self, name: &str) -> Result<BTreeMap<String, String>, OperatorError> {
+        let set = self.settings(name)?.into_iter();
+        let set = set.filter(|(_, _, source)| *source == ConfigSource::DynamicTopic);
+        Ok(set.map(|(name, value, _)| (name, value)).collect())
+    }
+
+    /// What holds for a topic, whoever set it.
+    ///
+    /// # Errors
+    /// The cluster does not answer, or refuses.
+    pub fn effective(&self, name: &str) -> Result<BTreeMap<String, String>, OperatorError> {
+        let all = self.settings(name)?.into_iter();
+        Ok(all.map(|(name, value, _)| (name, value)).collect())
+    }
+
+    /// A topic's settings: name, value, and who set it.
+    fn settings(&self, name: &str) -> Result<Vec<(String, String, ConfigSource)>, OperatorError> {
         let topic = [ResourceSpecifier::Topic(name)];
         let described = block_on(self.admin.describe_configs(&topic, &self.options()));
-        let mut configs = BTreeMap::new();
+        let mut settings = Vec::new();
         for resource in described.map_err(cluster("settings"))? {
             let resource = resource.map_err(|code| OperatorError::Topic {
                 topic: name.to_owned(),
                 reason: code.to_string(),
             })?;
-            let set = resource.entries.into_iter();
-            let set = set.filter(|entry| entry.source == ConfigSource::DynamicTopic);
-            configs.extend(set.map(|entry| (entry.name, entry.value.unwrap_or_default())));
+            let entries = resource.entries.into_iter();
+            settings.extend(entries.map(|it| (it.name, it.value.unwrap_or_default(), it.source)));
         }
-        Ok(configs)
+        Ok(settings)
     }
 
     /// Creates a topic; partitions and replication of none are the brokers' defaults.

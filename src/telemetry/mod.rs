@@ -1,12 +1,13 @@
 //! What the engine counts and times.
 //!
-//! Owns: the catalogue of every metric, per-core counters, latency histograms per stage, and the
-//! tracker of stalls. Never does: read a clock, export (the control plane reads and merges).
+//! Owns: the catalogue of every metric, per-core counters, latency histograms per stage and
+//! their table for other tools, the tracker of stalls. Never does: read a clock, export (the control plane reads and merges).
 //! Runs on: each core writes its own; any thread reads them.
 
 mod catalogue;
 mod counters;
 mod families;
+pub mod hgrm;
 mod histograms;
 mod latencies;
 mod stall;

@@ -35,6 +35,19 @@ impl BrokerNode {
     pub fn start_at(address: SocketAddr, broker: &str) -> BrokerNode {
         let mut setup = Setup::with_cores(2);
         setup.config.push_str(broker);
+        BrokerNode::launch(address, setup)
+    }
+
+    /// A node that is set up otherwise, its plain listener without authentication.
+    pub fn start_as(mut setup: Setup) -> BrokerNode {
+        let address = own_address();
+        setup
+            .config
+            .push_str(&format!("[broker]\nlisten = [\"{address}\"]\n"));
+        BrokerNode::launch(address, setup)
+    }
+
+    fn launch(address: SocketAddr, setup: Setup) -> BrokerNode {
         BrokerNode {
             node: Node::start(setup),
             address,

@@ -8,8 +8,6 @@
 #![allow(dead_code)] // Each test uses its own part of this.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -24,6 +22,11 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::metadata::MetadataPartition;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+#[path = "skip.rs"]
+mod skip;
+
+pub use skip::skip;
 
 /// How long a cluster may take to do what a test asks for.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -360,24 +363,6 @@ fn record(message: &BorrowedMessage<'_>) -> Record {
         key: message.key().map(<[u8]>::to_vec),
         value: message.payload().map(<[u8]>::to_vec),
         headers: headers.collect(),
-    }
-}
-
-/// Notes for the summary of `scripts/test` that the running test is left out, and why. Where nothing
-/// may be left out, as in `.ci/run`, the test fails.
-pub fn skip(why: &str) {
-    let thread = std::thread::current();
-    let test = thread.name().unwrap_or("a test");
-    let forbidden = std::env::var_os("CORELANE_NO_SKIP").is_some_and(|value| value == "1");
-    assert!(!forbidden, "{test} {why}, and nothing may be skipped");
-    eprintln!("skipped: {test} {why}");
-    if let Some(file) = std::env::var_os("CORELANE_SKIPPED") {
-        let mut file = File::options()
-            .create(true)
-            .append(true)
-            .open(file)
-            .expect("the file can be opened");
-        writeln!(file, "{test} {why}").expect("the file can be written");
     }
 }
 

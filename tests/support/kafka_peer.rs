@@ -8,6 +8,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use corelane::exactly_once::producers::Membership;
 use flate2::write::GzEncoder;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::init_producer_id_request::InitProducerIdRequest;
@@ -40,6 +41,7 @@ pub struct Sequence {
     pub producer_id: i64,
     pub producer_epoch: i16,
     pub first: i32,
+    pub membership: Membership,
 }
 
 /// What a Produce of one partition got.
@@ -58,17 +60,22 @@ pub struct Peer {
 impl Peer {
     /// Connects and says nothing.
     pub fn connect(address: SocketAddr) -> Peer {
-        let stream = TcpStream::connect(address).expect("the broker listens");
+        Peer::try_connect(address).expect("the broker listens")
+    }
+
+    /// The same with a broker that may be down.
+    pub fn try_connect(address: SocketAddr) -> io::Result<Peer> {
+        let stream = TcpStream::connect(address)?;
         stream
             .set_read_timeout(Some(PATIENCE))
             .expect("the timeout is not zero");
         stream
             .set_nodelay(true)
             .expect("a socket that is connected");
-        Peer {
+        Ok(Peer {
             stream,
             correlation_id: 0,
-        }
+        })
     }
 
     /// Sends bytes. The broker may have closed before, which is for the reader to notice.
@@ -121,7 +128,11 @@ impl Peer {
 
     /// The answer to the request that was sent last; none where the broker has closed.
     pub fn answer<R: Request>(&mut self, version: i16) -> Option<R::Response> {
-        let mut frame = self.frame()?;
+        let frame = self.frame()?;
+        Some(self.decode::<R>(version, frame))
+    }
+
+    fn decode<R: Request>(&self, version: i16, mut frame: Bytes) -> R::Response {
         let header = ResponseHeader::decode(
             &mut frame,
             <R::Response as HeaderVersion>::header_version(version),
@@ -130,13 +141,26 @@ impl Peer {
         assert_eq!(header.correlation_id, self.correlation_id);
         let response = <R::Response as Decodable>::decode(&mut frame, version).expect("a response");
         assert!(!frame.has_remaining(), "bytes after the response");
-        Some(response)
+        response
     }
 
     /// Asks and waits for the answer; none where the broker closes instead.
     pub fn try_ask<R: Request>(&mut self, version: i16, request: &R) -> Option<R::Response> {
         self.say(version, request);
         self.answer::<R>(version)
+    }
+
+    /// Asks a broker that may be killed at any moment; none where it was.
+    pub fn ask_mortal<R: Request>(&mut self, version: i16, request: &R) -> Option<R::Response> {
+        self.correlation_id += 1;
+        let bytes = request_bytes(version, self.correlation_id, request);
+        self.send(&bytes).ok()?;
+        let mut length = [0; 4];
+        self.fill(&mut length)?;
+        let length = i32::from_be_bytes(length);
+        let mut frame = vec![0; usize::try_from(length).expect("a length is not negative")];
+        self.fill(&mut frame)?;
+        Some(self.decode::<R>(version, frame.into()))
     }
 
     /// Asks and waits for the answer.
@@ -216,6 +240,7 @@ impl Peer {
             producer_id: response.producer_id.0,
             producer_epoch: response.producer_epoch,
             first: 0,
+            membership: Membership::Plain,
         }
     }
 
@@ -307,7 +332,7 @@ pub fn batch(values: &[&[u8]], compression: Compression, by: Option<Sequence>) -
     let records: Vec<Record> = (0..)
         .zip(values)
         .map(|(number, value)| Record {
-            transactional: false,
+            transactional: by.is_some_and(|by| by.membership == Membership::Transactional),
             control: false,
             delete_horizon: false,
             partition_leader_epoch: NO_PARTITION_LEADER_EPOCH,

@@ -11,7 +11,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use corelane::client::{Client, ClientError, ClientOptions};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::fs::FallocateFlags;
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use tempfile::TempDir;
 
 /// How long a node may take to answer its first hello, recovery included, and to stop.
@@ -24,6 +25,30 @@ pub struct Setup {
     pub cores: u16,
     /// The configuration file's text. The data directory and the socket are given as arguments.
     pub config: String,
+    pub launch: Launch,
+}
+
+/// How the process begins.
+#[derive(Clone, Copy, Debug)]
+pub enum Launch {
+    /// As it is.
+    Plain,
+    /// Its data directory lies on a file system of so many mebibytes, which only this process sees and
+    /// which ends with it. Needs [`can_mount`].
+    SmallDisk(u32),
+    /// A write beyond the bound of [`Node::bound_files`] fails, where it would end the process else.
+    FailingWrites,
+}
+
+/// Whether this user may mount a file system that others do not see.
+pub fn can_mount() -> bool {
+    let place = TempDir::new().expect("a folder to mount on");
+    let mounted = Command::new("unshare")
+        .args(["--mount", "mount", "-t", "tmpfs", "tmpfs"])
+        .arg(place.path())
+        .stderr(Stdio::null())
+        .status();
+    mounted.is_ok_and(|status| status.success())
 }
 
 impl Setup {
@@ -33,6 +58,7 @@ impl Setup {
         Setup {
             cores,
             config: config.to_owned(),
+            launch: Launch::Plain,
         }
     }
 }
@@ -87,7 +113,7 @@ impl Node {
     /// Starts the process and does not wait.
     pub fn spawn(&mut self) {
         assert!(self.child.is_none(), "the node runs already");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_corelane"));
+        let mut command = self.command();
         command
             .arg("serve")
             .args(["--config".as_ref(), self.path("node.toml").as_os_str()])
@@ -99,6 +125,63 @@ impl Node {
             .stdout(Stdio::null())
             .stderr(self.stderr_file());
         self.child = Some(command.spawn().expect("the binary was built"));
+    }
+
+    /// The program, without arguments. What comes before it replaces itself by it, so that the child is
+    /// the node.
+    fn command(&self) -> Command {
+        const MOUNT: &str = "mount -t tmpfs -o size=$1m tmpfs \"$2\" && shift 2 && exec \"$@\"";
+        const IGNORE: &str = "trap '' XFSZ && exec \"$@\"";
+        let program = env!("CARGO_BIN_EXE_corelane");
+        match self.setup.launch {
+            Launch::Plain => Command::new(program),
+            Launch::SmallDisk(mebibytes) => {
+                let disk = self.path("disk");
+                std::fs::create_dir_all(&disk).expect("a folder to mount on");
+                let mut command = Command::new("unshare");
+                command
+                    .args(["--mount", "sh", "-c", MOUNT, "sh"])
+                    .arg(mebibytes.to_string())
+                    .args([disk.as_os_str(), program.as_ref()]);
+                command
+            }
+            Launch::FailingWrites => {
+                let mut command = Command::new("sh");
+                command.args(["-c", IGNORE, "sh", program]);
+                command
+            }
+        }
+    }
+
+    /// From now on the process's writes beyond so many bytes of a file fail (EFBIG).
+    pub fn bound_files(&self, bytes: u64) {
+        let child = self.child.as_ref().expect("the node runs");
+        let limit = Rlimit {
+            current: Some(bytes),
+            maximum: None,
+        };
+        prlimit(Some(Pid::from_child(child)), Resource::Fsize, limit)
+            .expect("the child's limits can be set");
+    }
+
+    /// The small disk, as the process sees it.
+    pub fn inside(&self) -> PathBuf {
+        let disk = self.path("disk");
+        let disk = disk.strip_prefix("/").expect("an absolute path");
+        self.proc("root").join(disk)
+    }
+
+    /// Fills the small disk but for so many bytes.
+    pub fn leave_room(&self, bytes: u64) {
+        let disk = rustix::fs::statvfs(self.inside()).expect("the disk is there");
+        let filler = (disk.f_bavail * disk.f_frsize).saturating_sub(bytes);
+        let file = File::create(self.inside().join("filler")).expect("there is room for a name");
+        rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, filler).expect("there is room");
+    }
+
+    /// Takes away what [`Node::leave_room`] has put there.
+    pub fn make_room(&self) {
+        std::fs::remove_file(self.inside().join("filler")).expect("the filler is there");
     }
 
     /// Waits until a hello is answered.
@@ -220,7 +303,10 @@ impl Node {
 
     /// The data directory.
     pub fn data_dir(&self) -> PathBuf {
-        self.path("data")
+        match self.setup.launch {
+            Launch::Plain | Launch::FailingWrites => self.path("data"),
+            Launch::SmallDisk(_) => self.path("disk/data"),
+        }
     }
 
     /// What the node wrote to standard error, over all its lives.

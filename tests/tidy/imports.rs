@@ -94,6 +94,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("prometheus_client", &["control"]),
     ("rdkafka", &["kafka"]),
     ("ring", &["broker"]),
+    ("serde_saphyr", &["bench"]),
     ("signal_hook", &["control"]),
     ("snap", &["wire"]),
     ("tokio", &["control"]),

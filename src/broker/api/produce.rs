@@ -4,35 +4,40 @@
 //! Owns: a request's answer while it is incomplete. Never does: looking into a batch; the owner's log
 //! checks it, the inlet reads it. Runs on: the connection's core, per request.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 
-use crate::ids::Acks;
+use crate::ids::{Acks, PartitionIndex};
 use crate::log::disk::Disk;
 use crate::wire::produce::{ProduceResponse, ProduceView, Produced};
 
 use super::super::core::{Around, Broker};
 use super::super::desk::Answer;
-use super::super::message::{Appended, PartDone, PartOp, Ticket};
+use super::super::message::{Appended, PartAsk, PartDone, PartOp, Ticket};
+use super::super::owner::Append;
 use super::super::underway::{Client, Work};
+use super::super::verify::{Claim, author};
 use super::super::versions;
 use super::super::view::{Home, TopicKind, TopicView};
 
 /// A request under way.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(in crate::broker) struct Produce {
-    frame: Bytes,
-    body: usize,
     acks: Acks,
-    /// By partition, in the request's order.
-    results: Vec<Appended>,
+    /// The topics and how many partitions of each, in the request's order.
+    topics: Vec<(String, usize)>,
+    /// By partition, with its index, in the request's order.
+    results: Vec<(i32, Appended)>,
     left: usize,
 }
 
 impl Produce {
     /// Enters what became of a part. Returns how many are missing.
     pub fn part(&mut self, index: u32, done: &PartDone) -> usize {
-        self.results[index as usize] = match done {
+        self.results[index as usize].1 = match done {
             PartDone::Appended(appended) => *appended,
             PartDone::Offset(_)
             | PartDone::Producers(_)
@@ -46,8 +51,15 @@ impl Produce {
 
 /// Where a partition's batch goes.
 enum Way {
-    Owner(Home, Bytes),
-    Inlet(Bytes),
+    Direct(Direct),
+    /// To the owner, if it is part of this transaction.
+    Verified(Home, Claim),
+}
+
+/// Where it goes without being asked for anything.
+enum Direct {
+    Owner(Home),
+    Inlet,
 }
 
 impl Broker {
@@ -62,58 +74,106 @@ impl Broker {
         let Ok(view) = ProduceView::parse(&frame, body, client.version) else {
             return self.answer(&client, Answer::HangUp);
         };
-        let acks = match view.acks {
-            0 => Ok(Acks::None),
-            1 => Ok(Acks::Leader),
-            -1 => Ok(Acks::All),
-            _ => Err(ResponseError::InvalidRequiredAcks),
-        };
-        // Old batches have another format, which is neither stored nor read.
-        let known =
-            versions::find(client.key).is_some_and(|api| client.version >= api.decoded_from);
-        let whole = match known {
-            true => acks.err(),
-            false => Some(ResponseError::UnsupportedVersion),
-        };
+        let acks = acks_wanted(&view, &client);
+        let transactional_id = view.transactional_id.map(Arc::from);
+        // No part is answered before this turn gives its answers out: until then the request may
+        // lack what only the end of the loop knows.
+        let ticket = self
+            .underway
+            .insert(Work::Produce(client, Produce::default()));
+        let mut topics = Vec::with_capacity(view.topics().len());
         let mut results = Vec::new();
-        let mut ways = Vec::new();
+        let mut claims = Vec::new();
+        let mut left = 0;
+        let wanted = acks.unwrap_or_default();
         for topic in view.topics() {
-            let found = self.view.topic(topic.name).map(|found| &**found);
+            let found = self.view.topic(topic.name).cloned();
+            topics.push((topic.name.to_owned(), topic.partitions.len()));
+            results.reserve(topic.partitions.len());
             for partition in topic.partitions {
-                let records = partition.records.map(|range| frame.slice(range));
-                let way = match whole {
-                    Some(error) => Err(error),
-                    None => way(found, partition.index, records),
-                };
-                let index = results.len() as u32;
-                match way {
-                    Err(error) => results.push(Appended::refused(error.code())),
-                    Ok(way) => {
-                        ways.push((index, way));
-                        results.push(Appended::refused(0));
+                let records = partition.records.unwrap_or(0..0);
+                let part = (ticket, results.len() as u32);
+                let way = acks.and_then(|_| {
+                    let batch = &frame[records.clone()];
+                    way(found.as_deref(), partition.index, batch, &transactional_id)
+                });
+                let refused = match way {
+                    Err(error) => error.code(),
+                    Ok(Way::Direct(way)) => {
+                        left += 1;
+                        let batch = (&frame, records);
+                        self.send_batch(way, part, batch, wanted, around);
+                        0
                     }
-                }
+                    Ok(Way::Verified(home, claim)) => {
+                        left += 1;
+                        claims.push((part.1, home, claim, frame.slice(records)));
+                        0
+                    }
+                };
+                results.push((partition.index, Appended::refused(refused)));
             }
         }
-        let acks = acks.unwrap_or_default();
-        let work = Produce {
-            frame: frame.clone(),
-            body,
-            acks,
-            results,
-            left: ways.len(),
-        };
-        let ticket = self.underway.insert(Work::Produce(client, work));
-        if ways.is_empty() {
-            return self.finish_produce(ticket);
+        if let Some(Work::Produce(_, produce)) = self.underway.get_mut(ticket) {
+            *produce = Produce {
+                acks: wanted,
+                topics,
+                results,
+                left,
+            };
         }
-        for (index, way) in ways {
-            match way {
-                Way::Owner(home, batch) => {
-                    let what = (home.id, PartOp::Append { batch, acks });
-                    self.ask_part(home.owner, (ticket, index), what, around);
-                }
-                Way::Inlet(batch) => self.inlet.take(ticket, index, batch, acks),
+        if left == 0 {
+            self.finish_produce(ticket);
+        }
+        // Not before: the coordinator may be here, and its refusal is an answer at once.
+        self.send_claims(ticket, claims, wanted, around);
+    }
+
+    /// Sends batches of transactions on their way, each with its place in the request.
+    fn send_claims<D: Disk>(
+        &mut self,
+        ticket: Ticket,
+        claims: Vec<(u32, Home, Claim, Bytes)>,
+        acks: Acks,
+        around: &mut Around<'_, D>,
+    ) {
+        for (index, home, claim, batch) in claims {
+            let part = PartAsk {
+                asker: self.asker(ticket),
+                index,
+                partition: home.id,
+                op: PartOp::Append { batch, acks },
+            };
+            self.ask_verified(home.owner, claim, part, around);
+        }
+    }
+
+    /// Sends a batch, a part of a request's frame, where it goes.
+    fn send_batch<D: Disk>(
+        &mut self,
+        way: Direct,
+        (ticket, index): (Ticket, u32),
+        (frame, records): (&Bytes, Range<usize>),
+        acks: Acks,
+        around: &mut Around<'_, D>,
+    ) {
+        match way {
+            Direct::Inlet => self.inlet.take(ticket, index, frame.slice(records), acks),
+            Direct::Owner(home) if home.owner == self.options.core => {
+                let asker = self.asker(ticket);
+                let append = Append {
+                    partition: home.id,
+                    frame,
+                    records,
+                    acks,
+                };
+                let (now, storage) = (around.now, &mut *around.storage);
+                self.owner.append((asker, index), append, now, storage);
+            }
+            Direct::Owner(home) => {
+                let batch = frame.slice(records);
+                let what = (home.id, PartOp::Append { batch, acks });
+                self.ask_part(home.owner, (ticket, index), what, around);
             }
         }
     }
@@ -123,7 +183,7 @@ impl Broker {
         let Some(Work::Produce(client, produce)) = self.underway.remove(ticket) else {
             return;
         };
-        let failed = produce.results.iter().any(|result| result.error != 0);
+        let failed = produce.results.iter().any(|(_, result)| result.error != 0);
         let answer = match (produce.acks, failed) {
             // There is no answer in which to say it: the end of the connection says that it failed.
             (Acks::None, true) => Answer::HangUp,
@@ -134,46 +194,68 @@ impl Broker {
     }
 }
 
+/// The acknowledgement that is asked for, or why no part of the request is taken.
+fn acks_wanted(view: &ProduceView<'_>, client: &Client) -> Result<Acks, ResponseError> {
+    // Old batches have another format, which is neither stored nor read.
+    let known = versions::find(client.key).is_some_and(|api| client.version >= api.decoded_from);
+    if !known {
+        return Err(ResponseError::UnsupportedVersion);
+    }
+    match view.acks {
+        0 => Ok(Acks::None),
+        1 => Ok(Acks::Leader),
+        -1 => Ok(Acks::All),
+        _ => Err(ResponseError::InvalidRequiredAcks),
+    }
+}
+
 /// Where a batch goes, or why it goes nowhere.
 fn way(
     topic: Option<&TopicView>,
     index: i32,
-    records: Option<Bytes>,
+    batch: &[u8],
+    transactional_id: &Option<Arc<str>>,
 ) -> Result<Way, ResponseError> {
     let topic = topic.ok_or(ResponseError::UnknownTopicOrPartition)?;
     let home = topic
         .home(index)
         .ok_or(ResponseError::UnknownTopicOrPartition)?;
-    let batch = records.unwrap_or_default();
     if batch.len() > topic.limits.message_bytes_max as usize {
         return Err(ResponseError::MessageTooLarge);
     }
     match topic.kind {
-        TopicKind::Plain => Ok(Way::Owner(home, batch)),
+        TopicKind::Plain => {
+            let Some(author) = author(batch) else {
+                return Ok(Way::Direct(Direct::Owner(home)));
+            };
+            // Kafka's error where a transaction's batch comes without its id.
+            let unnamed = ResponseError::TransactionalIdAuthorizationFailed;
+            let claim = Claim {
+                transactional_id: transactional_id.clone().ok_or(unnamed)?,
+                author,
+                // It was found, so it is not negative.
+                place: (topic.id, PartitionIndex(index.unsigned_abs())),
+            };
+            Ok(Way::Verified(home, claim))
+        }
         // An id decides its partition, so that duplicates meet: only the engine puts records there.
         TopicKind::Shard => Err(ResponseError::PolicyViolation),
-        TopicKind::Inlet => Ok(Way::Inlet(batch)),
+        TopicKind::Inlet => Ok(Way::Direct(Direct::Inlet)),
     }
 }
 
 fn response(client: &Client, produce: &Produce) -> Answer {
-    let Ok(view) = ProduceView::parse(&produce.frame, produce.body, client.version) else {
-        return Answer::HangUp;
-    };
-    let mut out = Vec::with_capacity(128);
-    let topics = view.topics();
+    /// The most that a partition takes which has no message.
+    const PARTITION_BYTES: usize = 36;
+    let mut out = Vec::with_capacity(128 + produce.results.len() * PARTITION_BYTES);
     let mut results = produce.results.iter();
-    let mut response = ProduceResponse::begin(
-        &mut out,
-        client.version,
-        client.correlation_id,
-        topics.len(),
-    );
-    for topic in topics {
-        response.topic(topic.name, topic.partitions.len());
-        for (partition, result) in topic.partitions.zip(&mut results) {
+    let (version, to) = (client.version, client.correlation_id);
+    let mut response = ProduceResponse::begin(&mut out, version, to, produce.topics.len());
+    for (name, partitions) in &produce.topics {
+        response.topic(name, *partitions);
+        for (index, result) in results.by_ref().take(*partitions) {
             response.partition(&Produced {
-                index: partition.index,
+                index: *index,
                 error: result.error,
                 base_offset: result.base_offset,
                 log_start_offset: result.log_start,

@@ -70,6 +70,13 @@ pub struct Pair {
     pub value: Vec<u8>,
 }
 
+impl Pair {
+    /// What it takes in storage, without what surrounds it there.
+    pub fn bytes(&self) -> usize {
+        self.key.len() + self.value.len()
+    }
+}
+
 /// How a transaction ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {

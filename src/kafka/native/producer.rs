@@ -120,8 +120,39 @@ impl NativeProducer {
         token: u64,
     ) -> Result<(), (Bytes, SendError)> {
         let key = &value[key];
-        let key_start = if key.is_empty() { null() } else { key.as_ptr() };
-        let (start, length, key_length) = (value.as_ptr(), value.len(), key.len());
+        let key_parts = (key.as_ptr(), key.len());
+        // SAFETY: the key is part of the value, whose bytes do not move and outlive the call.
+        unsafe { self.hand_over(topic, partition, key_parts, value, token) }
+    }
+
+    /// As [`NativeProducer::send`], with a key of its own, which is copied by librdkafka.
+    ///
+    /// # Errors
+    /// As of [`NativeProducer::send`]; the value comes back.
+    pub fn send_keyed(
+        &mut self,
+        topic: TopicRef,
+        partition: i32,
+        key: &[u8],
+        value: Bytes,
+        token: u64,
+    ) -> Result<(), (Bytes, SendError)> {
+        // SAFETY: the key is borrowed for longer than the call.
+        unsafe { self.hand_over(topic, partition, (key.as_ptr(), key.len()), value, token) }
+    }
+
+    /// # Safety
+    /// The key's bytes are there during the call.
+    unsafe fn hand_over(
+        &mut self,
+        topic: TopicRef,
+        partition: i32,
+        (key, key_length): (*const u8, usize),
+        value: Bytes,
+        token: u64,
+    ) -> Result<(), (Bytes, SendError)> {
+        let key = if key_length == 0 { null() } else { key };
+        let (start, length) = (value.as_ptr(), value.len());
         let slot = self.under_way.put(UnderWay {
             token,
             value: Some(value),
@@ -129,7 +160,8 @@ impl NativeProducer {
         // SAFETY: the topic is live. Without flags librdkafka reads the payload in place until it
         // reports the message, and never writes to it. The value is in the slab until then: its
         // bytes do not move when the `Bytes` does, and the slab is given up only in `poll`, for a
-        // report, or after the client's end. The key is copied before the call returns.
+        // report, or after the client's end. The key, which the caller vouches for, is copied before
+        // the call returns.
         let result = unsafe {
             rd::rd_kafka_produce(
                 self.topics.handle(topic),
@@ -137,7 +169,7 @@ impl NativeProducer {
                 0,
                 start.cast_mut().cast(),
                 length,
-                key_start.cast(),
+                key.cast(),
                 key_length,
                 opaque_of(slot),
             )

@@ -56,10 +56,11 @@ pub struct Latency {
 }
 
 /// Whether writes go past the page cache.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Access {
     /// They do, as the log's.
+    #[default]
     Direct,
     /// The file system has no O_DIRECT.
     Cached,
@@ -84,7 +85,7 @@ pub struct DiskFigures {
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {
     /// It is not there.
-    #[error("{0}: there is no such directory; make it, or name another one with --data-dir")]
+    #[error("{0}: there is no such directory; make it, or name another one")]
     Missing(String),
     /// It is something else.
     #[error("{0}: is no directory")]
@@ -98,7 +99,7 @@ pub enum DiskError {
     /// There is no room.
     #[error(
         "{path}: {free_bytes} bytes are free, and measuring takes {BYTES_MIN}; make room, or name \
-         another directory with --data-dir"
+         another directory"
     )]
     Full {
         /// The directory.
@@ -291,7 +292,7 @@ impl<'a> Block<'a> {
 
 impl Latency {
     /// The figures of a histogram of nanoseconds.
-    pub(super) fn of(histogram: &Histogram<u64>) -> Latency {
+    pub fn of(histogram: &Histogram<u64>) -> Latency {
         let at = |quantile| histogram.value_at_quantile(quantile).min(histogram.max());
         Latency {
             count: histogram.len(),

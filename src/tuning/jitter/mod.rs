@@ -12,11 +12,10 @@
 //! | [`periodicity`] | from the rhythm of gaps to where they may come from |
 //! | [`counters`] | what the kernel counted meanwhile |
 //! | [`stress`] | noise on the other CPUs |
-//! | [`report`], [`diff`], [`hgrm`] | what is printed and kept |
+//! | [`report`], [`diff`] | what is printed and kept |
 
 pub mod counters;
 pub mod diff;
-pub mod hgrm;
 pub mod meter;
 mod pages;
 pub mod periodicity;

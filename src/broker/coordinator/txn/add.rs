@@ -97,7 +97,34 @@ pub fn check_producer<R>(
     Ok((slot, fact))
 }
 
+/// Whether a change is under way after which the transaction is not open.
+fn is_ending<R>(slot: &Slot<R>) -> bool {
+    let goes_on = |fact: &Metadata| fact.state == State::Ongoing;
+    matches!(&slot.change, Some(change) if !change.next.as_ref().is_some_and(goes_on))
+}
+
 impl<R: Copy> Transactions<R> {
+    /// Whether a batch of this producer may be appended to this partition now: its transaction is open,
+    /// and the partition durably part of it (KIP-890). Whatever is let in by this must reach the
+    /// partition before the markers that are asked for later.
+    ///
+    /// # Errors
+    /// INVALID_PRODUCER_ID_MAPPING or PRODUCER_FENCED, if it is not the living producer; else
+    /// INVALID_TXN_STATE.
+    pub fn may_write(
+        &self,
+        id: &str,
+        producer: Producer,
+        partition: Partition,
+    ) -> Result<(), ResponseError> {
+        let (slot, fact) = check_producer(self.slots.get(id), producer)?;
+        let is_part = fact.state == State::Ongoing && fact.partitions.contains(&partition);
+        match is_part && !is_ending(slot) {
+            true => Ok(()),
+            false => Err(ResponseError::InvalidTxnState),
+        }
+    }
+
     pub(super) fn add_partitions(
         &mut self,
         call: &Call<'_, R>,
@@ -220,6 +247,9 @@ impl<R: Copy> Transactions<R> {
             return Ok(Course::Done);
         }
         let next = fact.with(&add.partitions, add.group.as_deref(), now.millis());
+        if next.content_bytes() > self.options.content_bytes_max {
+            return Err(ResponseError::PolicyViolation);
+        }
         Ok(Course::Store(next))
     }
 
@@ -251,10 +281,7 @@ impl<R: Copy> Transactions<R> {
             epoch: request.producer_epoch,
         };
         let (slot, fact) = check_producer(self.slots.get(&id), producer)?;
-        let goes_on = |fact: &Metadata| fact.state == State::Ongoing;
-        if fact.state.deciding().is_some()
-            || matches!(&slot.change, Some(change) if !change.next.as_ref().is_some_and(goes_on))
-        {
+        if fact.state.deciding().is_some() || is_ending(slot) {
             return Err(ResponseError::ConcurrentTransactions);
         }
         if !fact.has(&BTreeSet::new(), Some(&request.group_id)) {

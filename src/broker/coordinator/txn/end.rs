@@ -15,7 +15,7 @@ use super::initialize::transactional_id;
 use super::metadata::{Metadata, Partition, Producer, State};
 use super::slot::MarkState;
 use crate::broker::coordinator::group::Groups;
-use crate::broker::coordinator::{Call, Decision, Effect, Outcome};
+use crate::broker::coordinator::{Call, Decision, Effect, Outcome, Pair};
 use crate::clock::Now;
 
 impl<R: Copy> Transactions<R> {
@@ -91,7 +91,9 @@ impl<R: Copy> Transactions<R> {
         if let Some(before) = &before
             && let Some(decision) = before.state.deciding()
         {
-            for group in &before.groups {
+            let left = slot.fact.as_ref().map(|fact| &fact.groups);
+            let is_left = |group: &&String| left.is_some_and(|left| left.contains(*group));
+            for group in before.groups.iter().filter(|group| !is_left(group)) {
                 groups.applied(before.producer.id, group, decision);
             }
         }
@@ -170,8 +172,9 @@ impl<R: Copy> Transactions<R> {
         self.carry_out(id, now, groups, effects);
     }
 
-    /// Sends the markers that are due; once every partition has its own, stores the end, with what it
-    /// means for groups. Both have to fit one atomic store.
+    /// Sends the markers that are due; once every partition has its own, stores what the end means for
+    /// groups, and the end with the last of them. Offsets of many groups may be more than one atomic
+    /// store holds: as in Kafka, one group may see its own before another does.
     pub(super) fn carry_out(
         &mut self,
         id: &Arc<str>,
@@ -190,13 +193,20 @@ impl<R: Copy> Transactions<R> {
         };
         let producer = fact.producer;
         if slot.unmarked.is_empty() {
-            let next = fact.completed(decision, now.millis());
-            let of_group = |group| groups.end_transaction(producer.id, group, decision);
-            let pairs = fact
-                .groups
-                .iter()
-                .flat_map(|group| of_group(group))
-                .collect();
+            let mut pairs = Vec::new();
+            let mut bytes = 0;
+            let mut left = fact.groups.clone();
+            for group in &fact.groups {
+                let more = groups.end_transaction(producer.id, group, decision);
+                bytes += more.iter().map(Pair::bytes).sum::<usize>();
+                // The groups see to it that one always fits.
+                if bytes > self.options.end_bytes_max && !pairs.is_empty() {
+                    break;
+                }
+                pairs.extend(more);
+                left.remove(group);
+            }
+            let next = fact.carried_out(decision, left, now.millis());
             return self.change(id, Some(next), None, pairs, effects);
         }
         let mut due: Vec<Partition> = Vec::new();

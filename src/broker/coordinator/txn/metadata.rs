@@ -305,14 +305,28 @@ impl Metadata {
         }
     }
 
-    /// Every partition knows the decision.
-    pub fn completed(&self, decision: Decision, at: UnixMillis) -> Metadata {
+    /// Every partition knows the decision, and every group but these; with none left, it is complete.
+    pub fn carried_out(
+        &self,
+        decision: Decision,
+        groups_left: BTreeSet<String>,
+        at: UnixMillis,
+    ) -> Metadata {
         Metadata {
-            state: State::complete(decision),
+            state: match groups_left.is_empty() {
+                true => State::complete(decision),
+                false => self.state,
+            },
             updated: at,
             partitions: BTreeSet::new(),
-            groups: BTreeSet::new(),
+            groups: groups_left,
             ..self.clone()
         }
+    }
+
+    /// What the transaction's partitions and groups take in storage, in bytes, within a few.
+    pub fn content_bytes(&self) -> usize {
+        let groups = self.groups.iter().map(|group| group.len() + 4);
+        self.partitions.len() * 8 + groups.sum::<usize>()
     }
 }

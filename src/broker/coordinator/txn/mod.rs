@@ -21,7 +21,11 @@
 //! this id are told CONCURRENT_TRANSACTIONS, which clients take as "ask again"; one that only adds to
 //! the next transaction waits instead, since clients would wait longer (20 ms) than the change takes.
 //! A decision is durable before its first marker is appended and before it is answered. The end, once
-//! all markers are durable, is stored together with the offsets of the groups in the transaction.
+//! all markers are durable, is stored together with the offsets of the groups in the transaction, or
+//! with the last of them where they do not fit one store.
+//!
+//! A batch is let in only while its partition is part of its producer's transaction (KIP-890): one that
+//! comes late would open a transaction that nobody ends.
 //!
 //! | module | what |
 //! |---|---|
@@ -47,4 +51,5 @@ mod tests;
 
 pub use codec::PREFIX;
 pub use coordinator::{RestoreError, Transactions};
+pub use metadata::Producer;
 pub use options::TxnOptions;

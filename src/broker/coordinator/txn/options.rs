@@ -13,6 +13,12 @@ pub struct TxnOptions {
     pub expiration_ms: u64,
     /// After how long something that was refused for want of space is tried again, in milliseconds.
     pub retry_ms: u64,
+    /// Most bytes that the partitions and groups of one transaction may take in storage. Kafka has no
+    /// such limit, but what does not fit one write of the log could never be stored.
+    pub content_bytes_max: usize,
+    /// Most bytes of groups' offsets in one store of a transaction's end; those of one group are never
+    /// divided. Together with the fact they have to fit one write of the log.
+    pub end_bytes_max: usize,
 }
 
 impl Default for TxnOptions {
@@ -21,6 +27,8 @@ impl Default for TxnOptions {
             timeout_max_ms: 900_000,
             expiration_ms: 7 * 24 * 60 * 60 * 1000,
             retry_ms: 500,
+            content_bytes_max: 2 << 20,
+            end_bytes_max: 2 << 20,
         }
     }
 }

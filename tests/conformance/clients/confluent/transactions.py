@@ -1,5 +1,7 @@
 """Idempotence and transactions by confluent-kafka."""
 
+import time
+
 from confluent_kafka import KafkaException, TopicPartition
 
 from support import PATIENCE_SECONDS, expect, poll_values, produce, read_to_end, values_of
@@ -19,6 +21,16 @@ def values(broker, topic, isolation):
         consumer.close()
 
 
+def expect_committed(broker, topic, expected, what):
+    """What a reader of committed records finds, at once or in a while: the end of a transaction is
+    acknowledged when it is decided, and its partitions are told after that."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    found = values(broker, topic, "read_committed")
+    while found != expected and time.monotonic() < deadline:
+        found = values(broker, topic, "read_committed")
+    expect(found, expected, what)
+
+
 def committed_and_aborted(broker):
     topic = broker.name("transactions")
     broker.make_topic(topic, 1)
@@ -31,7 +43,7 @@ def committed_and_aborted(broker):
         else:
             producer.abort_transaction(PATIENCE_SECONDS)
     written = [[b"%d-%d" % (round_, n) for n in range(10)] for round_ in range(3)]
-    expect(values(broker, topic, "read_committed"), written[0] + written[2], "read_committed")
+    expect_committed(broker, topic, written[0] + written[2], "read_committed")
     expect(values(broker, topic, "read_uncommitted"), sum(written, []), "read_uncommitted")
 
 
@@ -48,7 +60,7 @@ def open_transaction_is_not_seen(broker):
         values(broker, topic, "read_uncommitted"), [b"before", b"inside", b"after"], "uncommitted"
     )
     producer.commit_transaction(PATIENCE_SECONDS)
-    expect(values(broker, topic, "read_committed"), [b"before", b"inside", b"after"], "once it ended")
+    expect_committed(broker, topic, [b"before", b"inside", b"after"], "once it ended")
 
 
 def offsets_go_with_the_transaction(broker):
@@ -75,7 +87,7 @@ def offsets_go_with_the_transaction(broker):
             consumer.seek(TopicPartition(source, 0, 0))
         expect(consumer.committed(place, 10)[0].offset, committed, "the offset after " + ends)
     consumer.close()
-    expect(values(broker, sink, "read_committed"), [b"%d" % n for n in range(10)], "the outputs")
+    expect_committed(broker, sink, [b"%d" % n for n in range(10)], "the outputs")
 
 
 def second_producer_fences_the_first(broker):
@@ -94,7 +106,7 @@ def second_producer_fences_the_first(broker):
     second.begin_transaction()
     produce(second, topic, [b"kept"])
     second.commit_transaction(PATIENCE_SECONDS)
-    expect(values(broker, topic, "read_committed"), [b"kept"], "what is read")
+    expect_committed(broker, topic, [b"kept"], "what is read")
 
 
 def idempotent_producer(broker):

@@ -108,6 +108,19 @@ final class Broker {
         return values(read(topic, 0, isolation));
     }
 
+    /**
+     * What a reader of committed records finds, at once or in a while: the end of a transaction is
+     * acknowledged when it is decided, and its partitions are told after that.
+     */
+    void expectCommitted(String topic, List<String> wanted, String what) {
+        long deadline = System.nanoTime() + PATIENCE.toNanos();
+        List<String> found;
+        do {
+            found = values(topic, "read_committed");
+        } while (!found.equals(wanted) && System.nanoTime() < deadline);
+        expect(found, wanted, what);
+    }
+
     static List<String> values(List<ConsumerRecord<byte[], byte[]>> records) {
         return records.stream().map(r -> new String(r.value(), StandardCharsets.UTF_8)).toList();
     }

@@ -99,7 +99,7 @@ final class Transactions {
                 Broker.expect(read == null ? -1 : read.offset(), commits ? 10L : -1, "the offset");
             }
         }
-        Broker.expect(broker.values(sink, "read_committed"), List.of("kept"), "the outputs");
+        broker.expectCommitted(sink, List.of("kept"), "the outputs");
     }
 
     private static void fences(Broker broker) throws Exception {
@@ -119,7 +119,7 @@ final class Transactions {
                 }
             }
         }
-        Broker.expect(broker.values(topic, "read_committed"), List.of("kept"), "what is read");
+        broker.expectCommitted(topic, List.of("kept"), "what is read");
     }
 
     private static void described(Broker broker) throws Exception {

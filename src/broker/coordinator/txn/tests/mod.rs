@@ -4,6 +4,7 @@ mod errors;
 mod random;
 mod requests;
 mod scenarios;
+mod wide;
 mod world;
 
 use kafka_protocol::messages::{GroupId, ProducerId, RequestKind, ResponseKind, TopicName};
