@@ -8,6 +8,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use corelane::bench::pace::Pace;
+use corelane::bench::punctual::Punctual;
 use corelane::clock;
 use corelane::config::Config;
 use corelane::control::{Node, NodeOptions};
@@ -20,7 +22,7 @@ use corelane::location::GeoLocation;
 use corelane::telemetry::{Counter, Stage, StageHistograms, Summary};
 use corelane::transaction::{TransactionRef, codec};
 
-use crate::pace::{Pace, Punctual};
+use crate::pace;
 use crate::place::Place;
 use crate::report::{Bound, Check, LatencyRow, Rates, Section, median, rate_ratio};
 use crate::values::Values;
@@ -109,7 +111,7 @@ impl Feed {
         let run = Run {
             first: self.sent,
             end: self.sent + records,
-            pace: rate.map(|rate| Pace::start(rate, records)),
+            pace: rate.map(|rate| pace::start(rate, records)),
         };
         while self.sent < run.end || self.port.outstanding() > 0 {
             let mut work = self.burst(&run)?;
@@ -190,7 +192,8 @@ struct Run {
 impl Run {
     /// When the next one is meant to be submitted; none at no pace, and after the last.
     fn due(&self, sent: usize) -> Option<Nanos> {
-        self.pace.and_then(|pace| pace.next(sent - self.first))
+        self.pace
+            .and_then(|pace| pace.next((sent - self.first) as u64))
     }
 }
 
@@ -235,7 +238,7 @@ fn node(
     };
     feed.run(&node, scale.transactions / 10, None)?;
     let before = node.latencies();
-    let _punctual = Punctual::start()?;
+    let _punctual = Punctual::start();
     let start = clock::monotonic();
     feed.run(&node, records, rate)?;
     let seconds = seconds(start, clock::monotonic());

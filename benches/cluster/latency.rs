@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use corelane::bench::pace::Pace;
+use corelane::bench::punctual::Punctual;
 use corelane::clock;
 use corelane::ids::Nanos;
 use corelane::kafka::properties::{ProducerConfig, Property};
@@ -13,7 +15,7 @@ use tokio::runtime::Runtime;
 
 use crate::bare::{BareProducer, Taken};
 use crate::ours::{Idle, Producer};
-use crate::pace::{Pace, Punctual};
+use crate::pace;
 use crate::place::Place;
 use crate::report::{Bound, Check, Latencies, Section, percentile_ratio};
 use crate::round::{Once, latencies};
@@ -29,7 +31,7 @@ trait Contender {
 }
 
 fn note(latency: &mut Latency, pace: &Pace, number: usize, now: Nanos) {
-    latency.saturating_record(now.since(pace.intended(number)).max(1));
+    latency.saturating_record(now.since(pace.intended(number as u64)).max(1));
 }
 
 struct Ours {
@@ -39,13 +41,15 @@ struct Ours {
 
 impl Contender for Ours {
     fn round(&mut self, pace: Pace) -> Result<Latency, Failure> {
-        let (mut once, mut latency) = (Once::new(pace.count), latencies());
+        let (mut once, mut latency) = (Once::new(pace.count() as usize), latencies());
         let mut sent = 0;
         let mut active = Nanos(0);
         while !once.is_complete()? {
             let now = clock::monotonic();
             let before = sent;
-            while pace.next(sent).is_some_and(|due| due <= now) && self.producer.produce(sent)? {
+            while pace.next(sent as u64).is_some_and(|due| due <= now)
+                && self.producer.produce(sent)?
+            {
                 sent += 1;
             }
             let reported = self.producer.poll(&mut once, |number| {
@@ -54,7 +58,7 @@ impl Contender for Ours {
             if reported || sent > before {
                 active = now;
             } else {
-                self.idle.rest(active, now, pace.next(sent));
+                self.idle.rest(active, now, pace.next(sent as u64));
             }
         }
         Ok(latency)
@@ -68,11 +72,11 @@ struct Bare {
 
 impl Contender for Bare {
     fn round(&mut self, pace: Pace) -> Result<Latency, Failure> {
-        let (mut once, mut latency) = (Once::new(pace.count), latencies());
+        let (mut once, mut latency) = (Once::new(pace.count() as usize), latencies());
         let mut sent = 0;
         while !once.is_complete()? {
             let now = clock::monotonic();
-            while pace.next(sent).is_some_and(|due| due <= now)
+            while pace.next(sent as u64).is_some_and(|due| due <= now)
                 && self.producer.produce(0, sent)? == Taken::Yes
             {
                 sent += 1;
@@ -120,11 +124,11 @@ impl Future {
 impl Contender for Future {
     fn round(&mut self, pace: Pace) -> Result<Latency, Failure> {
         const QUEUE_WAIT: Duration = Duration::from_secs(5);
-        let mut tasks = Vec::with_capacity(pace.count);
-        for number in 0..pace.count {
+        let mut tasks = Vec::with_capacity(pace.count() as usize);
+        for number in 0..pace.count() as usize {
             // From a thread of its own: tokio's timers tick in milliseconds, and that is not what
             // is compared here.
-            let due = pace.intended(number);
+            let due = pace.intended(number as u64);
             loop {
                 let now = clock::monotonic();
                 if now >= due {
@@ -142,7 +146,7 @@ impl Contender for Future {
                 (result, clock::monotonic())
             }));
         }
-        let (mut once, mut latency) = (Once::new(pace.count), latencies());
+        let (mut once, mut latency) = (Once::new(pace.count() as usize), latencies());
         for (number, task) in tasks.into_iter().enumerate() {
             let (result, now) = self.runtime.block_on(task)?;
             result.map_err(|(error, _)| error)?;
@@ -200,7 +204,7 @@ fn warm_up(contender: &mut dyn Contender, scale: &Scale) -> Result<(), Failure> 
     const RATE: u64 = 10_000;
     let start = clock::monotonic();
     while seconds(start, clock::monotonic()) < scale.warm_seconds {
-        contender.round(Pace::start(RATE, RATE as usize))?;
+        contender.round(pace::start(RATE, RATE as usize))?;
     }
     Ok(())
 }
@@ -209,11 +213,11 @@ pub fn run(place: &Place, scale: &Scale) -> Result<Section, Failure> {
     let topic = place.topic("produce-latency", 1)?;
     let properties = settings::producer(&place.brokers(), ProducerConfig::latency())?;
     let mut contenders = contenders(scale, &properties, &topic.name)?;
-    let _punctual = Punctual::start()?;
+    let _punctual = Punctual::start();
     let count = (scale.rate as f64 * scale.seconds).ceil() as usize;
     for contender in &mut contenders {
         // Connections, metadata, the producer's id.
-        contender.round(Pace::start(scale.rate, count))?;
+        contender.round(pace::start(scale.rate, count))?;
     }
     warm_up(contenders[OURS].as_mut(), scale)?;
     let mut rows: Vec<Latencies> = NAMES.map(Latencies::new).into();
@@ -221,7 +225,7 @@ pub fn run(place: &Place, scale: &Scale) -> Result<Section, Failure> {
         for place in 0..contenders.len() {
             // Whoever came first comes last in the next round.
             let at = (round + place) % contenders.len();
-            let latency = contenders[at].round(Pace::start(scale.rate, count))?;
+            let latency = contenders[at].round(pace::start(scale.rate, count))?;
             rows[at].add(latency);
         }
     }
