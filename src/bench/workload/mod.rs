@@ -6,7 +6,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`file`] | a workload's file |
+//! | [`mod@file`] | a workload's file |
 //! | [`driver`] | a driver's file, for Kafka |
 //! | [`names`] | what Java's client calls its properties, in librdkafka's words |
 //! | [`phases`] | warm-up, search for the highest rate, test, backlog |
