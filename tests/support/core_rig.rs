@@ -317,7 +317,7 @@ impl<F: HandlerFactory> Rig<F> {
             frame_bytes_max: 1 << 20,
             node_id: 0,
         };
-        let (writer, reader) = counters();
+        let (writer, reader) = counters(table.shards().len());
         let status = Arc::new(CoreStatus::default());
         let commands = Arc::new(ArrayQueue::new(4));
         let seed = setup.seed + u64::from(core.0);
