@@ -106,7 +106,7 @@ pub struct Rig<F: HandlerFactory> {
     /// By port: the answers in the order of their arrival.
     pub answers: Vec<Vec<(u64, Answer)>>,
     commands: Vec<Arc<ArrayQueue<Command>>>,
-    counters: Vec<CounterReader>,
+    pub counters: Vec<CounterReader>,
     keeper: Keeper<MemoryFiles>,
     factory: Arc<F>,
     epoch: u32,

@@ -87,11 +87,12 @@ impl View {
                     Some(true) | None => Line::styled(line, bold),
                 }
             }
+            // What matters first, for a narrow screen.
             Some((since, _)) => Line::styled(
                 format!(
-                    "corelane at {}: NO ANSWER for {} s; figures are as old",
-                    self.address,
-                    since.as_secs()
+                    "NO ANSWER for {} s from {}; figures are as old",
+                    since.as_secs(),
+                    self.address
                 ),
                 bold.fg(Color::Red),
             ),
@@ -250,6 +251,8 @@ mod tests {
     fn a_node_that_is_gone_is_said_and_comes_back() {
         let mut view = view();
         view.show_gone(Duration::from_secs(7), "connection refused".to_owned());
+        let narrow = drawn(&mut view, (18, 3));
+        assert_eq!(narrow[0], "NO ANSWER for 7 s ");
         let gone = drawn(&mut view, (120, 40)).join("\n");
         assert!(gone.contains("NO ANSWER for 7 s"), "{gone}");
         assert!(gone.contains("connection refused"), "{gone}");
