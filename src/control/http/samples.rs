@@ -184,3 +184,53 @@ impl Samples {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::board::{CoreView, Holder, Running, TopicCounts};
+    use super::*;
+    use crate::engine::status::CoreStatus;
+    use crate::telemetry::{Counter, Stage, counters, stages};
+
+    #[test]
+    fn only_what_happened_since_the_sample_before_is_recent() {
+        let board = Board::new(Holder::Embedded("data".into()));
+        let samples = Samples::default();
+        samples.take(&board);
+        assert!(samples.recent(&board).counts.is_none(), "no cores yet");
+        let (mut count, counters) = counters(1);
+        let (mut time, stages) = stages();
+        board.show(Running {
+            cores: vec![CoreView {
+                status: Arc::new(CoreStatus::default()),
+                counters,
+                stages,
+            }],
+            topics: Arc::new(TopicCounts::default()),
+            shards: vec!["north".to_owned()],
+        });
+        count.add(Counter::Processed, 100);
+        time.record(Stage::Produce, 1_000);
+        count.shards.record(0, 1_000, 1);
+        samples.take(&board);
+        assert!(samples.recent(&board).counts.is_none(), "one is no span");
+        for processed in [7, 0] {
+            count.add(Counter::Processed, processed);
+            count.shards.add(0, ShardCounter::Processed, processed);
+            samples.take(&board);
+            let span = samples.recent(&board).counts.unwrap();
+            assert_eq!(span.cores()[0].get(Counter::Processed), processed);
+            assert_eq!(span.of_shard(0, ShardCounter::Processed), processed);
+            assert!(span.seconds() > 0.0);
+        }
+        time.record(Stage::Produce, 5_000_000);
+        count.shards.record(0, 5_000_000, 2);
+        let recent = samples.recent(&board);
+        let produce = recent.latencies.stages.summary(Stage::Produce);
+        assert_eq!((produce.count, recent.latencies.shards[0].count()), (1, 2));
+        assert!(produce.p50_us > 4_000.0, "the older one is not in it");
+        assert_eq!(recent.all.summary(Stage::Produce).count, 2);
+    }
+}
