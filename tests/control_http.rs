@@ -20,6 +20,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use corelane::client::ClientOptions;
+use corelane::config::Config;
 use corelane::telemetry::families;
 
 use http::get;
@@ -142,11 +143,14 @@ fn the_page_is_the_catalogue_and_its_labels_are_bounded() {
     let told: BTreeSet<String> = page.kinds.keys().cloned().collect();
     let catalogue: BTreeSet<String> = families().iter().map(|family| family.name()).collect();
     assert_eq!(told, catalogue);
+    let shards = Config::default().shards;
+    let shards: BTreeSet<String> = shards.into_iter().map(|shard| shard.name).collect();
     for (sample, series) in &page.samples {
         for labels in series.keys() {
             for (label, value) in labels {
                 match label.as_str() {
                     "core" => assert!(["0", "1"].contains(&value.as_str()), "{sample}: {value}"),
+                    "shard" => assert!(shards.contains(value), "{sample}: {value}"),
                     "le" => assert!(sample.ends_with("_bucket"), "{sample}"),
                     other => panic!("{sample} has the label {other}"),
                 }

@@ -25,7 +25,7 @@ use corelane::log::format::{
 };
 use corelane::log::sim::Pace;
 use corelane::storage::{Consumer as _, Outputs, OutputsRefused};
-use corelane::telemetry::Counter;
+use corelane::telemetry::{Counter, ShardCounter};
 use corelane::transaction::TransactionRef;
 use corelane::wire::BatchView;
 
@@ -341,6 +341,49 @@ fn a_rejected_transaction_goes_to_the_dead_letters_and_the_rest_flows() {
         let value = &rig.topic(dead_letters(0))[0].1;
         assert_eq!(*value, body("t2", 0, 1, b"reject").to_vec(), "as it came");
     }
+}
+
+#[test]
+fn what_a_shard_counts_is_its_own() {
+    for cores in [1, 2] {
+        let mut rig = rig(with_cores(cores));
+        let submitted = [
+            ("a", 0, ""),
+            ("b", 0, ""),
+            ("c", 1, ""),
+            ("d", 1, "reject"),
+            ("a", 0, ""),
+        ];
+        for (mark, (id, shard, payload)) in (0..).zip(submitted) {
+            rig.submit(mark, body(id, shard, 1, payload.as_bytes()));
+        }
+        rig.settle();
+        let figures = |shard: usize| {
+            ShardCounter::ALL.map(|counter| {
+                let cores = rig.counters.iter();
+                cores.map(|it| it.shards.get(shard, counter)).sum::<u64>()
+            })
+        };
+        // Processed, dead letters, duplicates at intake and in processing.
+        assert_eq!(figures(0), [2, 0, 1, 0]);
+        assert_eq!(figures(1), [1, 1, 0, 0]);
+    }
+}
+
+/// Also where nothing is processed any more, so that nobody takes it for idle.
+#[test]
+fn a_shard_lags_by_what_is_not_processed() {
+    let mut rig = rig(Setup::default());
+    for (mark, id) in (0..).zip(&one_partition(5)) {
+        let payload: &[u8] = if mark == 2 { b"stop" } else { b"" };
+        rig.submit(mark, body(id, 0, 1, payload));
+    }
+    rig.settle();
+    // Lags are told now and then.
+    rig.pass(1_000_000_000);
+    rig.cycles(1);
+    let lag = |shard| -> u64 { rig.counters.iter().map(|it| it.shards.lag(shard)).sum() };
+    assert_eq!((lag(0), lag(1)), (3, 0));
 }
 
 /// The position stays before it, so that it comes again after a restart.

@@ -169,6 +169,7 @@ impl Rig {
             self.cycle(&mut |event| match event {
                 StorageEvent::Appended(_) => appended = Some(clock::monotonic()),
                 StorageEvent::Durable(_) => durable = Some(clock::monotonic()),
+                StorageEvent::Written { .. } => {}
                 StorageEvent::Sent { .. }
                 | StorageEvent::Returned(_)
                 | StorageEvent::Failed { .. } => panic!("the device failed"),
@@ -198,7 +199,7 @@ impl Rig {
                 offered += 1;
             }
             let work = self.cycle(&mut |event| match event {
-                StorageEvent::Appended(_) => {}
+                StorageEvent::Appended(_) | StorageEvent::Written { .. } => {}
                 StorageEvent::Durable(_) => durable += 1,
                 StorageEvent::Sent { .. }
                 | StorageEvent::Returned(_)

@@ -20,6 +20,7 @@ pub mod run;
 pub mod serve;
 mod settings;
 pub mod submit;
+pub mod top;
 pub mod topic;
 pub mod tune;
 
@@ -48,6 +49,8 @@ enum Command {
     Submit(submit::SubmitArgs),
     /// Look into a data directory; changes nothing
     Log(log::LogArgs),
+    /// Watch a running node in the terminal: cores, shards, latencies, mesh, disk
+    Top(top::TopArgs),
     /// List, create, describe and delete topics of a node or a Kafka cluster
     Topic(topic::TopicArgs),
     /// List and describe consumer groups of a node or a Kafka cluster
@@ -96,6 +99,7 @@ impl Cli {
             Command::Serve(args) => serve::serve(args),
             Command::Submit(args) => submit::submit(args),
             Command::Log(args) => log::log(&args),
+            Command::Top(args) => top::top(&args),
             Command::Topic(args) => topic::topic(&args),
             Command::Group(args) => group::group(&args),
             Command::Config(args) => config::config(&args),

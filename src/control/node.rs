@@ -181,7 +181,15 @@ impl<'a> Frame<'a> {
         kafka: Vec<SocketAddr>,
     ) -> Result<Node, StartError> {
         let cores = held.cores.iter().map(CoreHandle::view).collect();
-        self.board.show(Running { cores, topics });
+        let mut shards: Vec<_> = self.config.shards.iter().collect();
+        // As the route table has them.
+        shards.sort_by_key(|shard| shard.id);
+        let shards = shards.iter().map(|shard| shard.name.clone()).collect();
+        self.board.show(Running {
+            cores,
+            topics,
+            shards,
+        });
         let capacity = self.config.node.mesh_capacity as usize;
         let mut node = Node {
             cores: held.cores,

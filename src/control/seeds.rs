@@ -82,7 +82,7 @@ impl Starting<'_> {
         let config = self.config;
         let status = Arc::new(CoreStatus::default());
         let commands = Arc::new(ArrayQueue::<Command>::new(COMMANDS_MAX));
-        let (counter_writer, counters) = counters();
+        let (counter_writer, counters) = counters(self.places.table.shards().len());
         let (stage_writer, stages) = stages();
         let handle = CoreHandle {
             status: Arc::clone(&status),

@@ -14,6 +14,7 @@ use crate::telemetry::{CounterWriter, StageWriter, StallTracker};
 
 use super::command::Command;
 use super::gateway::Gate;
+use super::gauges::Gauges;
 use super::guest::Guest;
 use super::handler::HandlerFactory;
 use super::intake::{Admission, Intake};
@@ -102,6 +103,7 @@ pub struct Core<S, F: HandlerFactory, G> {
     pub(super) outbox: Outbox,
     pub(super) counters: CounterWriter,
     pub(super) stalls: StallTracker,
+    pub(super) gauges: Gauges,
     pub(super) flow: Flow,
 }
 
@@ -150,6 +152,7 @@ impl<S: Storage, F: HandlerFactory, G: Guest<S>> Core<S, F, G> {
             gate: parts.gate,
             counters: parts.counters,
             stalls: StallTracker::new(options.stall_ns),
+            gauges: Gauges::new(),
             flow: Flow::On,
             intake,
             produce,

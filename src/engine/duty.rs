@@ -200,6 +200,10 @@ impl<S: Storage, F: HandlerFactory, G: Guest<S>> Core<S, F, G> {
             None => self.storage.backlog(),
         };
         let hindrances = self.storage.hindrances();
+        let mesh_depth = self.intake.requests.depth() as u64;
+        let shards = &mut self.counters.shards;
+        self.gauges
+            .tell_lag(now.mono, &self.intake.table, &self.storage, shards);
         self.status.set_load(Load {
             in_flight: in_flight as u64,
             backlog,
@@ -208,6 +212,8 @@ impl<S: Storage, F: HandlerFactory, G: Guest<S>> Core<S, F, G> {
             stripes_without_space: hindrances.stripes_without_space.into(),
             clusters_unreachable: hindrances.clusters_unreachable.into(),
             cycle_ns_max: self.stalls.report().worst_ns,
+            mesh_depth,
+            mesh_depth_max: self.gauges.note_mesh_depth(mesh_depth),
         });
         // Asked in this order: the error is made of text, which is only wanted once. And storage
         // goes first, since processing halts for what happened there.

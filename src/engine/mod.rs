@@ -28,6 +28,7 @@ pub mod command;
 pub mod core;
 mod duty;
 pub mod gateway;
+mod gauges;
 pub mod guest;
 pub mod handler;
 pub mod idle;

@@ -187,15 +187,15 @@ impl<F: HandlerFactory> Process<F> {
         let lane = storage.lane(partition);
         let destination = produce.table.destination(partition);
         let shard = destination.expect("only shards' are processed").shard;
+        let place = produce.table.shard_place(partition);
         if !self.begin(lane, BatchContext { shard, partition }, storage) {
             return;
         }
-        let handler = self.handlers[lane].as_mut().expect("it has begun");
         self.outputs.clear();
         self.stamps.clear();
         let start = storage.position(partition);
         let mut run = Run {
-            handler,
+            handler: self.handlers[lane].as_mut().expect("it has begun"),
             outputs: &mut self.outputs,
             stamps: &mut self.stamps,
             options: &self.options,
@@ -209,7 +209,7 @@ impl<F: HandlerFactory> Process<F> {
             shard,
             partition,
             next: start,
-            tally: Tally::default(),
+            tally: Tally::of(place.expect("it has a shard")),
             end: None,
         };
         let outcome = storage.read(partition, &mut |record| run.visit(record));
@@ -352,7 +352,8 @@ impl<F: HandlerFactory> Process<F> {
                 let taken = self.stamps.iter().filter_map(|(taken, _)| *taken);
                 match commit {
                     Commit::Settled => {
-                        tally.count(counters);
+                        let oldest = taken.clone().next().map(|taken| done.since(taken));
+                        tally.count(counters, oldest, self.stamps.len());
                         let stages = &mut produce.stages;
                         taken.for_each(|taken| {
                             stages.record(Stage::EndToEnd, done.since(taken));

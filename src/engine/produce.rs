@@ -10,7 +10,7 @@ use crate::exactly_once::{Entry, Fingerprinter, Window};
 use crate::frame::ErrorCode;
 use crate::ids::{Acks, Nanos, Offset, ShardId, UnixMillis};
 use crate::storage::{Ack, Offer, Producer, Refusal, StorageEvent};
-use crate::telemetry::{Counter, CounterWriter, Stage, StageWriter};
+use crate::telemetry::{Counter, CounterWriter, ShardCounter, Stage, StageWriter};
 use crate::transaction::Submission;
 
 use super::message::{Answer, Destination, Inbound, Routed, Stored};
@@ -71,7 +71,7 @@ impl Produce {
         let id = &routed.inbound.body[start..start + routed.key.len as usize];
         let fingerprint = self.fingerprinter.of(id);
         if let Some(first) = self.window.get(fingerprint) {
-            counters.increment(Counter::Duplicates);
+            self.count_duplicate(&routed, counters);
             self.answer_duplicate(first, waiter(&routed), outbox);
             return Accepted::Done;
         }
@@ -129,6 +129,13 @@ impl Produce {
             outbox.send(inbound.reply_to, Answer::Rejected(code));
         }
         Accepted::Done
+    }
+
+    fn count_duplicate(&self, routed: &Routed, counters: &mut CounterWriter) {
+        counters.increment(Counter::Duplicates);
+        let shard = self.table.shard_place(routed.destination.partition);
+        let shard = shard.expect("it was routed to a shard");
+        counters.shards.add(shard, ShardCounter::Duplicates, 1);
     }
 
     /// A second submission of an id gets what the first one got or will get.
@@ -212,6 +219,7 @@ impl Produce {
                 self.release_chain(slot.next, |_, later| fail(later, outbox, counters));
             }
             StorageEvent::Returned(offer) => self.returned.push_back(offer),
+            StorageEvent::Written { took_ns } => self.stages.record(Stage::Sync, took_ns),
             StorageEvent::Failed { token } => match self.pending.get(token).seen {
                 // It was read back: only its acknowledgement was lost.
                 Some(seen) => {

@@ -32,6 +32,8 @@ pub struct RouteTable {
     owners: Vec<CoreId>,
     /// By [`PartitionId`]; `None` for partitions of other topics.
     destinations: Vec<Option<Destination>>,
+    /// By [`PartitionId`]: the place in `shards`; `None` as above.
+    shard_places: Vec<Option<u16>>,
 }
 
 impl RouteTable {
@@ -60,9 +62,11 @@ impl RouteTable {
             );
         }
         let mut destinations = vec![None; owners.len()];
-        for entry in &shards {
+        let mut shard_places = vec![None; owners.len()];
+        for (place, entry) in (0..).zip(&shards) {
             for (index, &partition) in entry.partitions.iter().enumerate() {
                 let index = PartitionIndex(index as u32);
+                shard_places[partition.index()] = Some(place);
                 destinations[partition.index()] = Some(Destination {
                     shard: entry.shard,
                     index,
@@ -75,6 +79,7 @@ impl RouteTable {
             shards,
             owners,
             destinations,
+            shard_places,
         }
     }
 
@@ -119,6 +124,18 @@ impl RouteTable {
     #[inline]
     pub fn owner(&self, partition: PartitionId) -> EndpointId {
         EndpointId(self.owners[partition.index()].0)
+    }
+
+    /// The shards, by id.
+    pub fn shards(&self) -> &[ShardPartitions] {
+        &self.shards
+    }
+
+    /// The place in [`RouteTable::shards`] of the shard that a partition belongs to; `None` for one of
+    /// another topic.
+    #[inline]
+    pub fn shard_place(&self, partition: PartitionId) -> Option<usize> {
+        self.shard_places[partition.index()].map(usize::from)
     }
 
     /// Which shard a partition belongs to, and as what; `None` for one of another topic.

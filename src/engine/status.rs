@@ -34,6 +34,10 @@ pub struct Load {
     pub clusters_unreachable: u64,
     /// The longest duty cycle so far, in nanoseconds.
     pub cycle_ns_max: u64,
+    /// Transactions in the rings to this core.
+    pub mesh_depth: u64,
+    /// The most that there were at the end of a cycle.
+    pub mesh_depth_max: u64,
 }
 
 /// Written by the core, read by control.
@@ -47,6 +51,8 @@ pub struct CoreStatus {
     stripes_without_space: AtomicU64,
     clusters_unreachable: AtomicU64,
     cycle_ns_max: AtomicU64,
+    mesh_depth: AtomicU64,
+    mesh_depth_max: AtomicU64,
     failed: AtomicBool,
     failure: Mutex<Option<String>>,
 }
@@ -103,6 +109,8 @@ impl CoreStatus {
             stripes_without_space: relaxed(&self.stripes_without_space),
             clusters_unreachable: relaxed(&self.clusters_unreachable),
             cycle_ns_max: relaxed(&self.cycle_ns_max),
+            mesh_depth: relaxed(&self.mesh_depth),
+            mesh_depth_max: relaxed(&self.mesh_depth_max),
         }
     }
 
@@ -116,6 +124,8 @@ impl CoreStatus {
             stripes_without_space,
             clusters_unreachable,
             cycle_ns_max,
+            mesh_depth,
+            mesh_depth_max,
         } = load;
         let relaxed = |cell: &AtomicU64, value| cell.store(value, Ordering::Relaxed);
         self.in_flight.store(in_flight, Ordering::Release);
@@ -125,6 +135,8 @@ impl CoreStatus {
         relaxed(&self.stripes_without_space, stripes_without_space);
         relaxed(&self.clusters_unreachable, clusters_unreachable);
         relaxed(&self.cycle_ns_max, cycle_ns_max);
+        relaxed(&self.mesh_depth, mesh_depth);
+        relaxed(&self.mesh_depth_max, mesh_depth_max);
     }
 
     /// Whether there is a [`CoreStatus::failure`].

@@ -187,6 +187,14 @@ impl Consumer for KafkaStorage {
         self.clusters.iter().map(Cluster::backlog).sum()
     }
 
+    fn lag(&self, partition: PartitionId) -> u64 {
+        let place = self.places.get(partition.index()).copied().flatten();
+        place.map_or(0, |place| {
+            let cluster = &self.clusters[usize::from(place.cluster)];
+            cluster.part(place.part).backlog()
+        })
+    }
+
     fn state(&self, lane: usize, visit: &mut dyn FnMut(&[u8], &[u8])) {
         let cluster = self.first_lanes.partition_point(|first| *first <= lane) - 1;
         let part = (lane - self.first_lanes[cluster]) as u32;

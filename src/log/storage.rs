@@ -347,6 +347,13 @@ impl<D: Disk> Consumer for LogStorage<D> {
         self.core.backlog
     }
 
+    fn lag(&self, partition: PartitionId) -> u64 {
+        let place = self.places.get(partition.index()).copied().flatten();
+        place.map_or(0, |place| {
+            self.stripes[usize::from(place.lane)].lag(place.slot)
+        })
+    }
+
     fn state(&self, lane: usize, visit: &mut dyn FnMut(&[u8], &[u8])) {
         self.stripes[lane].state(visit);
     }

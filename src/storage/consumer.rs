@@ -154,6 +154,10 @@ pub trait Consumer {
     /// processed here.
     fn backlog(&self) -> u64;
 
+    /// Records of a partition that are visible but not yet processed; 0 for a partition that is not
+    /// processed on this core.
+    fn lag(&self, partition: PartitionId) -> u64;
+
     /// Visits every state pair of a lane, as of the last commit.
     fn state(&self, lane: usize, visit: &mut dyn FnMut(&[u8], &[u8]));
 }

@@ -84,6 +84,11 @@ pub enum StorageEvent {
         /// The token of its [`Offer`].
         token: u32,
     },
+    /// A write that makes records durable has ended, as this core saw it.
+    Written {
+        /// From handing it to the device, in nanoseconds.
+        took_ns: u64,
+    },
 }
 
 /// The end of storage into which records go.

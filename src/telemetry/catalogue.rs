@@ -60,6 +60,8 @@ impl Unit {
 pub enum Scope {
     /// Each core has one: label `core`, its number.
     Core,
+    /// Each shard has one: label `shard`, its name. There are as many as are configured.
+    Shard,
     /// The node has one; no label.
     Node,
 }
@@ -198,6 +200,20 @@ catalogue! {
 }
 
 catalogue! {
+    /// A number that only grows, one per shard, added up over the cores. Counted once per batch.
+    ShardCounter {
+        Processed = "shard_processed", Transactions,
+            "Transactions of this shard that the handler accepted and whose position is committed.";
+        DeadLettered = "shard_dead_lettered", Transactions,
+            "Records of this shard that were sent to its dead letter topic.";
+        Duplicates = "shard_duplicates", Transactions,
+            "Submissions nearest to this shard that were answered with the receipt of the first one of the same id.";
+        ProcessedDuplicates = "shard_processed_duplicates", Transactions,
+            "Records of this shard skipped in processing because their id had been processed before.";
+    }
+}
+
+catalogue! {
     /// A span of a transaction's way that is timed, in one histogram per core.
     Stage {
         Produce = "produce", Nanoseconds,
@@ -210,6 +226,8 @@ catalogue! {
             "From append to durable.";
         Process = "process", Nanoseconds,
             "One batch in the handler, commit included.";
+        Sync = "sync", Nanoseconds,
+            "One durable write of the embedded log, from handing it to the device to its end as the core saw it.";
     }
 }
 
@@ -262,6 +280,12 @@ catalogue! {
             "Clusters that count as unreachable for this core: nothing is acknowledged.";
         CycleMax = "cycle_max_seconds", Seconds,
             "The longest duty cycle since the start.";
+        MeshDepth = "mesh_depth", Things,
+            "Transactions that wait in the rings to this core, at the end of its last cycle.";
+        MeshDepthMax = "mesh_depth_high_water", Things,
+            "The most that ever waited in the rings to this core at the end of a cycle.";
+        ShardLag = "shard_lag", Things,
+            "Visible records of this shard that are not processed yet; half a second old at the most.";
         Ready = "ready", Truth,
             "Whether the node is ready, as /readyz says.";
         Cores = "cores", Things,
@@ -288,7 +312,7 @@ catalogue! {
 }
 
 impl Gauge {
-    /// Whether each core has one or the node.
+    /// Whether each core has one, or each shard, or the node.
     pub const fn scope(self) -> Scope {
         match self {
             Gauge::CoreRunning
@@ -298,7 +322,10 @@ impl Gauge {
             | Gauge::KafkaConnections
             | Gauge::StripesWithoutSpace
             | Gauge::ClustersUnreachable
-            | Gauge::CycleMax => Scope::Core,
+            | Gauge::CycleMax
+            | Gauge::MeshDepth
+            | Gauge::MeshDepthMax => Scope::Core,
+            Gauge::ShardLag => Scope::Shard,
             Gauge::Ready
             | Gauge::Cores
             | Gauge::Uptime
@@ -339,6 +366,11 @@ mod tests {
     #[test]
     fn every_metric_has_a_name_of_its_own_and_a_meaning() {
         check(&Counter::ALL, Counter::name, Counter::meaning);
+        check(
+            &ShardCounter::ALL,
+            ShardCounter::name,
+            ShardCounter::meaning,
+        );
         check(&Stage::ALL, Stage::name, Stage::meaning);
         check(&Total::ALL, Total::name, Total::meaning);
         check(&Gauge::ALL, Gauge::name, Gauge::meaning);

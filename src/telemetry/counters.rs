@@ -4,7 +4,7 @@ use std::ops::AddAssign;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Counter;
+use super::{Counter, ShardReader, ShardWriter, shard_figures};
 
 /// The numbers, on cache lines that no other core writes. 128 bytes: processors fetch lines in
 /// pairs.
@@ -12,15 +12,20 @@ use super::Counter;
 #[repr(align(128))]
 struct Cells([AtomicU64; Counter::COUNT]);
 
-/// Makes the counters of one core, all at 0. The writer goes to the core, the reader to whoever
-/// wants to look.
-pub fn counters() -> (CounterWriter, CounterReader) {
+/// Makes the counters of one core, all at 0, and those of `shards` shards on it. The writer goes to the
+/// core, the reader to whoever wants to look.
+pub fn counters(shards: usize) -> (CounterWriter, CounterReader) {
+    let (shard_writer, shard_reader) = shard_figures(shards);
     let cells = Arc::new(Cells([const { AtomicU64::new(0) }; Counter::COUNT]));
     (
         CounterWriter {
             cells: cells.clone(),
+            shards: shard_writer,
         },
-        CounterReader { cells },
+        CounterReader {
+            cells,
+            shards: shard_reader,
+        },
     )
 }
 
@@ -29,6 +34,8 @@ pub fn counters() -> (CounterWriter, CounterReader) {
 #[derive(Debug)]
 pub struct CounterWriter {
     cells: Arc<Cells>,
+    /// The same for each shard.
+    pub shards: ShardWriter,
 }
 
 impl CounterWriter {
@@ -52,6 +59,8 @@ impl CounterWriter {
 #[derive(Debug, Clone)]
 pub struct CounterReader {
     cells: Arc<Cells>,
+    /// The same for each shard.
+    pub shards: ShardReader,
 }
 
 impl CounterReader {
@@ -105,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_reader_on_another_thread_sees_every_count_once() {
-        let (mut writer, reader) = counters();
+        let (mut writer, reader) = counters(0);
         let looker = std::thread::spawn(move || {
             let mut last = 0;
             while last < 100_000 {
@@ -126,7 +135,7 @@ mod tests {
 
     #[test]
     fn snapshots_add_up_over_cores_and_subtract_over_time() {
-        let (mut writer, reader) = counters();
+        let (mut writer, reader) = counters(0);
         writer.add(Counter::Processed, 5);
         let before = reader.snapshot();
         writer.add(Counter::Processed, 2);

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use super::catalogue::{Counter, Gauge, Scope, Stage, Total, Unit};
+use super::catalogue::{Counter, Gauge, Scope, ShardCounter, Stage, Total, Unit};
 
 /// Before every name.
 pub const PREFIX: &str = "corelane";
@@ -72,6 +72,7 @@ impl Family {
     pub const fn labels(&self) -> &'static [&'static str] {
         match self.scope {
             Scope::Core => &["core"],
+            Scope::Shard => &["shard"],
             Scope::Node => &[],
         }
     }
@@ -81,9 +82,11 @@ impl Family {
 pub fn families() -> Vec<Family> {
     let counters = Counter::ALL.into_iter().map(Counter::family);
     let totals = Total::ALL.into_iter().map(Total::family);
+    let shards = ShardCounter::ALL.into_iter().map(ShardCounter::family);
     let gauges = Gauge::ALL.into_iter().map(Gauge::family);
     let stages = Stage::ALL.into_iter().map(Stage::family);
-    counters.chain(totals).chain(gauges).chain(stages).collect()
+    let counters = counters.chain(totals).chain(shards);
+    counters.chain(gauges).chain(stages).collect()
 }
 
 fn family(
@@ -135,6 +138,14 @@ impl Total {
     }
 }
 
+impl ShardCounter {
+    /// The counter as it is exported.
+    pub fn family(self) -> Family {
+        let (name, unit) = (self.name(), self.unit());
+        family(name, unit, Kind::Counter, Scope::Shard, self.meaning())
+    }
+}
+
 impl Gauge {
     /// The gauge as it is exported.
     pub fn family(self) -> Family {
@@ -149,7 +160,9 @@ impl Stage {
         let name = match self {
             // As Kafka's clients name it.
             Stage::Process => "processing_time",
-            Stage::Produce | Stage::Consume | Stage::EndToEnd | Stage::Commit => self.name(),
+            Stage::Produce | Stage::Consume | Stage::EndToEnd | Stage::Commit | Stage::Sync => {
+                self.name()
+            }
         };
         let unit = self.unit();
         family(name, unit, Kind::Histogram, Scope::Core, self.meaning())

@@ -11,24 +11,27 @@ use hdrhistogram::Histogram;
 
 use super::{LATENCY_NS_MAX, Stage, StageHistograms, empty_histogram};
 
+/// [`LATENCY_NS_MAX`] has so many bits.
+pub(super) const LATENCY_BITS_MAX: u32 = u64::BITS - LATENCY_NS_MAX.leading_zeros();
+
 /// Half of a bucket's linear part is 2^this: latencies below 2^11 ns are told apart exactly, others by
 /// one part in 2^10, which is three significant digits.
 const HALF_BITS: u32 = 10;
 
 /// Place of the longest latency, and one.
-const CELLS: usize = place(LATENCY_NS_MAX) + 1;
+const CELLS: usize = place(HALF_BITS, LATENCY_NS_MAX) + 1;
 
-/// Which cell counts a latency.
-const fn place(latency_ns: u64) -> usize {
+/// Which cell counts a latency, where half of a bucket's linear part is 2^`half_bits`.
+pub(super) const fn place(half_bits: u32, latency_ns: u64) -> usize {
     let bits = u64::BITS - latency_ns.leading_zeros();
-    let shift = bits.saturating_sub(HALF_BITS + 1);
-    ((shift as usize) << HALF_BITS) + (latency_ns >> shift) as usize
+    let shift = bits.saturating_sub(half_bits + 1);
+    ((shift as usize) << half_bits) + (latency_ns >> shift) as usize
 }
 
 /// The shortest latency that the cell counts.
-const fn shortest(place: usize) -> u64 {
-    let shift = (place >> HALF_BITS).saturating_sub(1);
-    ((place - (shift << HALF_BITS)) as u64) << shift
+pub(super) const fn shortest(half_bits: u32, place: usize) -> u64 {
+    let shift = (place >> half_bits).saturating_sub(1);
+    ((place - (shift << half_bits)) as u64) << shift
 }
 
 /// Bounds of the exported buckets, in nanoseconds: 1, 2 and 5 of each decade from 1 µs to 10 s.
@@ -100,7 +103,7 @@ impl LatencyWriter {
     #[inline]
     pub fn record(&mut self, latency_ns: u64) {
         let latency_ns = latency_ns.clamp(1, LATENCY_NS_MAX);
-        add(&self.0.counts[place(latency_ns)], 1);
+        add(&self.0.counts[place(HALF_BITS, latency_ns)], 1);
         add(&self.0.sum_ns, latency_ns);
     }
 }
@@ -124,7 +127,7 @@ impl LatencyReader {
         for (place, count) in self.0.counts.iter().enumerate() {
             let count = count.load(Ordering::Relaxed);
             if count > 0 {
-                copy.saturating_record_n(shortest(place), count);
+                copy.saturating_record_n(shortest(HALF_BITS, place), count);
             }
         }
         copy
@@ -138,7 +141,7 @@ impl LatencyReader {
         };
         let mut from = 0;
         for (count, bound) in buckets.counts.iter_mut().zip(BUCKET_NS) {
-            let end = place(bound) + 1;
+            let end = place(HALF_BITS, bound) + 1;
             *count = self.sum_of(from..end);
             from = end;
         }
@@ -248,9 +251,9 @@ mod tests {
     #[test]
     fn every_cell_is_the_place_of_its_shortest_latency() {
         for at in 0..CELLS {
-            assert_eq!(place(shortest(at)), at);
+            assert_eq!(place(HALF_BITS, shortest(HALF_BITS, at)), at);
         }
-        assert_eq!(place(LATENCY_NS_MAX), CELLS - 1);
+        assert_eq!(place(HALF_BITS, LATENCY_NS_MAX), CELLS - 1);
     }
 
     #[test]

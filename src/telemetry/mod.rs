@@ -1,7 +1,7 @@
 //! What the engine counts and times.
 //!
-//! Owns: the catalogue of every metric, per-core counters, latency histograms per stage and
-//! their table for other tools, the tracker of stalls. Never does: read a clock, export (the control plane reads and merges).
+//! Owns: the catalogue of every metric, per-core counters, figures per shard, latency histograms per
+//! stage and their table for other tools, the tracker of stalls. Never does: read a clock, export (the control plane reads and merges).
 //! Runs on: each core writes its own; any thread reads them.
 
 mod catalogue;
@@ -10,13 +10,15 @@ mod families;
 pub mod hgrm;
 mod histograms;
 mod latencies;
+mod shards;
 mod stall;
 
-pub use catalogue::{Counter, Gauge, Scope, Stage, Total, Unit};
+pub use catalogue::{Counter, Gauge, Scope, ShardCounter, Stage, Total, Unit};
 pub use counters::{CounterReader, CounterSnapshot, CounterWriter, counters};
 pub use families::{Family, Kind, PREFIX, families, page};
 pub use histograms::{LATENCY_NS_MAX, StageHistograms, Summary, empty_histogram};
 pub use latencies::{
     BUCKET_NS, Buckets, LatencyReader, LatencyWriter, StageReader, StageWriter, latencies, stages,
 };
+pub use shards::{CoarseLatencies, ShardReader, ShardWriter, shard_figures};
 pub use stall::{Cycle, StallReport, StallTracker};

@@ -106,7 +106,7 @@ pub struct Rig<F: HandlerFactory> {
     /// By port: the answers in the order of their arrival.
     pub answers: Vec<Vec<(u64, Answer)>>,
     commands: Vec<Arc<ArrayQueue<Command>>>,
-    counters: Vec<CounterReader>,
+    pub counters: Vec<CounterReader>,
     keeper: Keeper<MemoryFiles>,
     factory: Arc<F>,
     epoch: u32,
@@ -317,7 +317,7 @@ impl<F: HandlerFactory> Rig<F> {
             frame_bytes_max: 1 << 20,
             node_id: 0,
         };
-        let (writer, reader) = counters();
+        let (writer, reader) = counters(table.shards().len());
         let status = Arc::new(CoreStatus::default());
         let commands = Arc::new(ArrayQueue::new(4));
         let seed = setup.seed + u64::from(core.0);

@@ -234,6 +234,10 @@ impl Consumer for Scripted {
         0
     }
 
+    fn lag(&self, _partition: PartitionId) -> u64 {
+        0
+    }
+
     fn state(&self, _lane: usize, visit: &mut dyn FnMut(&[u8], &[u8])) {
         let script = self.0.borrow();
         script
@@ -329,7 +333,7 @@ impl<F: HandlerFactory> Rig<F> {
             frame_bytes_max: 1 << 20,
             node_id: 0,
         };
-        let (writer, reader) = counters();
+        let (writer, reader) = counters(table().shards().len());
         let parts = CoreParts {
             requests: requests.remove(0),
             replies: replies.remove(0),

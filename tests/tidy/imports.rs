@@ -92,6 +92,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("lz4_flex", &["wire"]),
     ("mimalloc", &["main"]),
     ("prometheus_client", &["control"]),
+    ("ratatui", &["cli"]),
     ("rdkafka", &["kafka"]),
     ("ring", &["broker"]),
     ("serde_saphyr", &["bench"]),
@@ -99,6 +100,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("snap", &["wire"]),
     ("tokio", &["control"]),
     ("toml", &["config", "tuning"]),
+    ("ureq", &["cli"]),
 ];
 
 /// Modules without a row, and rows without a module.

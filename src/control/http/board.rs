@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::engine::status::CoreStatus;
-use crate::telemetry::{CounterReader, StageReader};
+use crate::telemetry::{CounterReader, ShardCounter, StageReader};
 
 /// What can be seen. Filled in by the start, step by step, while it is already shown.
 #[derive(Debug)]
@@ -37,6 +37,8 @@ pub(in crate::control) struct Running {
     pub cores: Vec<CoreView>,
     /// How many topics and partitions there are.
     pub topics: Arc<TopicCounts>,
+    /// Names of the shards, by their ids: the order of [`crate::telemetry::ShardReader`].
+    pub shards: Vec<String>,
 }
 
 /// What can be read of one core at any time, at no cost to it.
@@ -114,6 +116,23 @@ impl Board {
     /// The cores; none while there are none yet.
     pub fn cores(&self) -> &[CoreView] {
         self.running().map_or(&[], |running| &running.cores)
+    }
+
+    /// Names of the shards; none while there are no cores yet.
+    pub fn shards(&self) -> &[String] {
+        self.running().map_or(&[], |running| &running.shards)
+    }
+
+    /// A shard's counter, summed over the cores.
+    pub fn of_shard(&self, shard: usize, counter: ShardCounter) -> u64 {
+        let cores = self.cores().iter();
+        cores.map(|it| it.counters.shards.get(shard, counter)).sum()
+    }
+
+    /// Visible records of a shard that are not processed, summed over the cores.
+    pub fn lag_of_shard(&self, shard: usize) -> u64 {
+        let cores = self.cores().iter();
+        cores.map(|it| it.counters.shards.lag(shard)).sum()
     }
 
     /// Where the node listens; none while it is started.

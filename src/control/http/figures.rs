@@ -7,7 +7,7 @@ use super::ready::reasons;
 use crate::engine::status::Phase;
 use crate::telemetry::{Counter, Gauge};
 
-/// A core's gauge; none for one that the node has.
+/// A core's gauge; none for one that shards or the node have.
 pub(super) fn of_core(gauge: Gauge, core: &CoreView) -> Option<f64> {
     let load = core.status.load();
     let value = match gauge {
@@ -19,7 +19,10 @@ pub(super) fn of_core(gauge: Gauge, core: &CoreView) -> Option<f64> {
         Gauge::StripesWithoutSpace => load.stripes_without_space,
         Gauge::ClustersUnreachable => load.clusters_unreachable,
         Gauge::CycleMax => return Some(seconds(load.cycle_ns_max)),
-        Gauge::Ready
+        Gauge::MeshDepth => load.mesh_depth,
+        Gauge::MeshDepthMax => load.mesh_depth_max,
+        Gauge::ShardLag
+        | Gauge::Ready
         | Gauge::Cores
         | Gauge::Uptime
         | Gauge::ResidentBytes
@@ -34,7 +37,7 @@ pub(super) fn of_core(gauge: Gauge, core: &CoreView) -> Option<f64> {
     Some(value as f64)
 }
 
-/// The node's gauge; none for one that cores have, and for what cannot be told.
+/// The node's gauge; none for one that cores or shards have, and for what cannot be told.
 pub(super) fn of_node(gauge: Gauge, board: &Board) -> Option<f64> {
     let running = board.running();
     match gauge {
@@ -65,7 +68,38 @@ pub(super) fn of_node(gauge: Gauge, board: &Board) -> Option<f64> {
         | Gauge::KafkaConnections
         | Gauge::StripesWithoutSpace
         | Gauge::ClustersUnreachable
-        | Gauge::CycleMax => None,
+        | Gauge::CycleMax
+        | Gauge::MeshDepth
+        | Gauge::MeshDepthMax
+        | Gauge::ShardLag => None,
+    }
+}
+
+/// A shard's gauge; none for one that cores or the node have.
+pub(super) fn of_shard(gauge: Gauge, board: &Board, shard: usize) -> Option<f64> {
+    match gauge {
+        Gauge::ShardLag => Some(board.lag_of_shard(shard) as f64),
+        Gauge::CoreRunning
+        | Gauge::InFlight
+        | Gauge::ConsumerLag
+        | Gauge::GatewayConnections
+        | Gauge::KafkaConnections
+        | Gauge::StripesWithoutSpace
+        | Gauge::ClustersUnreachable
+        | Gauge::CycleMax
+        | Gauge::MeshDepth
+        | Gauge::MeshDepthMax
+        | Gauge::Ready
+        | Gauge::Cores
+        | Gauge::Uptime
+        | Gauge::ResidentBytes
+        | Gauge::FreeBytes
+        | Gauge::Topics
+        | Gauge::Partitions
+        | Gauge::Leaders
+        | Gauge::Replicas
+        | Gauge::BatchSizeAvg
+        | Gauge::CompressionRatio => None,
     }
 }
 

@@ -12,9 +12,10 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{self, Registry};
 
 use super::board::{Board, CoreView};
-use super::figures::{of_core, of_node, seconds};
+use super::figures::{of_core, of_node, of_shard, seconds};
 use crate::telemetry::{
-    BUCKET_NS, Buckets, Counter, Family, Gauge, Kind, PREFIX, Scope, Stage, Total, Unit, families,
+    BUCKET_NS, Buckets, Counter, Family, Gauge, Kind, PREFIX, Scope, ShardCounter, Stage, Total,
+    Unit, families,
 };
 
 /// Makes the page.
@@ -90,6 +91,12 @@ impl Collector for Catalogue {
                 sample.encode_counter::<NoLabelSet, _, u64>(&value, None)
             })?;
         }
+        for counter in ShardCounter::ALL {
+            self.each_shard(encoder, counter.family(), |sample, shard| {
+                let value = self.0.of_shard(shard, counter);
+                sample.encode_counter::<NoLabelSet, _, u64>(&value, None)
+            })?;
+        }
         for gauge in Gauge::ALL {
             self.gauge(gauge, encoder)?;
         }
@@ -108,6 +115,10 @@ impl Catalogue {
             Scope::Core => each(encoder, gauge.family(), self.0.cores(), |sample, core| {
                 of_core(gauge, core).map_or(Ok(()), |value| sample.encode_gauge(&value))
             }),
+            Scope::Shard => self.each_shard(encoder, gauge.family(), |sample, shard| {
+                let value = of_shard(gauge, &self.0, shard);
+                value.map_or(Ok(()), |value| sample.encode_gauge(&value))
+            }),
             Scope::Node => match of_node(gauge, &self.0) {
                 Some(value) => family(encoder, gauge.family(), |sample| {
                     sample.encode_gauge(&value)
@@ -116,6 +127,22 @@ impl Catalogue {
                 None => Ok(()),
             },
         }
+    }
+
+    /// A family with a sample for each shard.
+    fn each_shard(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        of: Family,
+        write: impl Fn(&mut MetricEncoder<'_>, usize) -> fmt::Result,
+    ) -> fmt::Result {
+        family(encoder, of, |samples| {
+            for (shard, name) in self.0.shards().iter().enumerate() {
+                let labels = [("shard", name.as_str())];
+                write(&mut samples.encode_family(&labels)?, shard)?;
+            }
+            Ok(())
+        })
     }
 }
 

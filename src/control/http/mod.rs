@@ -17,6 +17,7 @@ mod listener;
 mod metrics;
 mod ready;
 mod routes;
+mod samples;
 mod status;
 
 use std::future::IntoFuture as _;
@@ -29,6 +30,7 @@ use tokio::sync::oneshot;
 
 use super::error::StartError;
 use listener::Bounded;
+use samples::Samples;
 
 pub(super) use board::{Addresses, Board, CoreView, Holder, Running, TopicCounts};
 
@@ -66,7 +68,9 @@ impl Http {
                 Ok(listener) => listener,
                 Err(error) => return tracing::error!(%error, "the control port does not answer"),
             };
-            let serving = axum::serve(listener, routes::router(board)).into_future();
+            let samples = Arc::new(Samples::default());
+            tokio::spawn(sample(Arc::clone(&board), Arc::clone(&samples)));
+            let serving = axum::serve(listener, routes::router(board, samples)).into_future();
             let stopped = async {
                 // Both mean the same: its owner is gone.
                 let _ = stopped.await;
@@ -90,6 +94,17 @@ impl Http {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+}
+
+/// Takes samples until the runtime ends.
+async fn sample(board: Arc<Board>, samples: Arc<Samples>) {
+    let mut ticks = tokio::time::interval(samples::EVERY);
+    // After a halt of the host a burst of samples would say nothing.
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        samples.take(&board);
     }
 }
 

@@ -113,10 +113,11 @@ mod tests {
         board.show(Running {
             cores: vec![CoreView {
                 status: Arc::clone(&status),
-                counters: counters().1,
+                counters: counters(0).1,
                 stages: stages().1,
             }],
             topics: Arc::new(TopicCounts::default()),
+            shards: Vec::new(),
         });
         assert_eq!(kinds(&board), [ReasonKind::Starting]);
         status.set_phase(Phase::Running);

@@ -17,6 +17,7 @@ use serde::Serialize;
 use super::board::Board;
 use super::metrics::{Exporter, classic};
 use super::ready::{Reason, reasons};
+use super::samples::Samples;
 use super::status::status;
 
 /// As OpenMetrics 1.0 says.
@@ -32,10 +33,11 @@ const SHARED: Duration = Duration::from_millis(100);
 const PATHS: &str = "/metrics, /healthz, /readyz, /v1/status\n";
 
 /// The pages of the node on this board.
-pub(super) fn router(board: Arc<Board>) -> Router {
+pub(super) fn router(board: Arc<Board>, samples: Arc<Samples>) -> Router {
     let pages = Arc::new(Pages {
         exporter: Exporter::new(Arc::clone(&board)),
         board,
+        samples,
         metrics: Shared::default(),
         classic: Shared::default(),
         status: Shared::default(),
@@ -54,6 +56,7 @@ pub(super) fn router(board: Arc<Board>) -> Router {
 
 struct Pages {
     board: Arc<Board>,
+    samples: Arc<Samples>,
     exporter: Exporter,
     metrics: Shared,
     classic: Shared,
@@ -94,7 +97,9 @@ async fn metrics(State(pages): State<Arc<Pages>>, headers: HeaderMap) -> Respons
 }
 
 async fn v1_status(State(pages): State<Arc<Pages>>) -> Response {
-    let page = pages.status.get(|| json(&status(&pages.board)));
+    let page = pages
+        .status
+        .get(|| json(&status(&pages.board, &pages.samples)));
     answer(StatusCode::OK, JSON, page)
 }
 

@@ -9,8 +9,12 @@ use serde::Serialize;
 use super::board::{Board, CoreView, Holder};
 use super::figures::{free_bytes, of_node, seconds};
 use super::ready::{Reason, reasons};
+use super::samples::{Recent, Samples};
 use crate::engine::status::Phase;
-use crate::telemetry::{Counter, CounterSnapshot, Gauge, Scope, Stage, StageHistograms, Summary};
+use crate::telemetry::{
+    CoarseLatencies, Counter, CounterSnapshot, Gauge, Scope, ShardCounter, Stage, StageHistograms,
+    Summary,
+};
 
 /// The whole page.
 #[derive(Debug, Serialize)]
@@ -27,6 +31,41 @@ pub(super) struct Status {
     /// Of all cores, summed.
     counters: BTreeMap<&'static str, u64>,
     /// Of all cores, merged, in microseconds.
+    latencies: BTreeMap<&'static str, Summary>,
+    /// In the order of their ids.
+    shards: Vec<ShardStatus>,
+    /// What happened a moment ago.
+    recent: RecentStatus,
+}
+
+/// A shard, over all cores.
+#[derive(Debug, Serialize)]
+struct ShardStatus {
+    shard: String,
+    processed: u64,
+    dead_lettered: u64,
+    duplicates: u64,
+    processed_duplicates: u64,
+    lag: u64,
+    /// Processed in the last second; null in the first one.
+    processed_per_second: Option<f64>,
+    /// From intake to the end of processing, of the last seconds; null where nothing was processed.
+    /// All of a batch count as its oldest, and figures are rounded up by an eighth at the most.
+    p50_us: Option<f64>,
+    p99_us: Option<f64>,
+    p999_us: Option<f64>,
+}
+
+/// Rates of the last second, percentiles of the last ten.
+#[derive(Debug, Serialize)]
+struct RecentStatus {
+    /// How long the rates' second was; null in the first one, where there are no rates.
+    rates_seconds: Option<f64>,
+    /// Each counter of the cores, summed, by second.
+    rates: BTreeMap<&'static str, f64>,
+    /// How far the percentiles reach back.
+    latencies_seconds: f64,
+    /// As `latencies`.
     latencies: BTreeMap<&'static str, Summary>,
 }
 
@@ -62,18 +101,23 @@ struct CoreStatusPage {
     stripes_without_space: u64,
     clusters_unreachable: u64,
     cycle_max_seconds: f64,
+    mesh_depth: u64,
+    mesh_depth_high_water: u64,
+    /// Of the last second, the share in which the core was busy: 0 to 1; null in the first one.
+    busy_share: Option<f64>,
+    /// Each counter by second, in the last one.
+    rates: BTreeMap<&'static str, f64>,
     counters: BTreeMap<&'static str, u64>,
 }
 
 /// The page now.
-pub(super) fn status(board: &Board) -> Status {
+pub(super) fn status(board: &Board, samples: &Samples) -> Status {
+    let recent = samples.recent(board);
     let reasons = reasons(board);
     let cores = board.cores();
     let mut sum = CounterSnapshot::default();
-    let mut latencies = StageHistograms::new();
     for core in cores {
         sum += &core.counters.snapshot();
-        latencies.merge(&core.stages.snapshot());
     }
     let gauges = Gauge::ALL
         .into_iter()
@@ -89,17 +133,80 @@ pub(super) fn status(board: &Board) -> Status {
         gauges: gauges.collect(),
         cores: (0..)
             .zip(cores)
-            .map(|(core, view)| page_of(core, view))
+            .map(|(core, view)| page_of(core, view, &recent))
             .collect(),
         counters: by_name(&sum),
-        latencies: Stage::ALL
-            .into_iter()
-            .map(|stage| (stage.name(), latencies.summary(stage)))
+        latencies: summaries(&recent.all),
+        shards: (0..board.shards().len())
+            .map(|shard| shard_of(shard, board, &recent))
             .collect(),
+        recent: recent_of(&recent),
     }
 }
 
-fn page_of(core: u16, view: &CoreView) -> CoreStatusPage {
+fn shard_of(shard: usize, board: &Board, recent: &Recent) -> ShardStatus {
+    let count = |counter| board.of_shard(shard, counter);
+    let latencies = recent.latencies.shards.get(shard);
+    let percentile = |quantile| {
+        let at = |it: &CoarseLatencies| it.at_quantile(quantile);
+        latencies.and_then(at).map(|ns| ns as f64 / 1000.0)
+    };
+    let rate = recent.counts.as_ref().map(|span| {
+        let processed = span.of_shard(shard, ShardCounter::Processed);
+        processed as f64 / span.seconds()
+    });
+    ShardStatus {
+        shard: board.shards()[shard].clone(),
+        processed: count(ShardCounter::Processed),
+        dead_lettered: count(ShardCounter::DeadLettered),
+        duplicates: count(ShardCounter::Duplicates),
+        processed_duplicates: count(ShardCounter::ProcessedDuplicates),
+        lag: board.lag_of_shard(shard),
+        processed_per_second: rate,
+        p50_us: percentile(0.5),
+        p99_us: percentile(0.99),
+        p999_us: percentile(0.999),
+    }
+}
+
+fn recent_of(recent: &Recent) -> RecentStatus {
+    let mut sum = CounterSnapshot::default();
+    for core in recent.counts.iter().flat_map(|span| span.cores()) {
+        sum += &core;
+    }
+    let seconds = recent.counts.as_ref().map(|span| span.seconds());
+    RecentStatus {
+        rates_seconds: seconds,
+        rates: rates(&sum, seconds),
+        latencies_seconds: recent.reach.as_secs_f64(),
+        latencies: summaries(&recent.latencies.stages),
+    }
+}
+
+fn summaries(latencies: &StageHistograms) -> BTreeMap<&'static str, Summary> {
+    let stages = Stage::ALL.into_iter();
+    let each = stages.map(|stage| (stage.name(), latencies.summary(stage)));
+    each.collect()
+}
+
+/// Each counter by second; empty where it is not known how long it took.
+fn rates(counts: &CounterSnapshot, seconds: Option<f64>) -> BTreeMap<&'static str, f64> {
+    let Some(seconds) = seconds else {
+        return BTreeMap::new();
+    };
+    let each = Counter::ALL.into_iter();
+    each.map(|it| (it.name(), counts.get(it) as f64 / seconds))
+        .collect()
+}
+
+fn page_of(core: u16, view: &CoreView, recent: &Recent) -> CoreStatusPage {
+    let span = recent.counts.as_ref();
+    let counted = span.and_then(|span| span.cores().get(usize::from(core)).copied());
+    let length = span.map(|span| span.seconds());
+    let busy = counted.zip(length).map(|(counted, length)| {
+        // A cycle counts when it ends, which may be a moment after the second in which it began.
+        (seconds(counted.get(Counter::BusyNs)) / length).min(1.0)
+    });
     let load = view.status.load();
     let counters = view.counters.snapshot();
     CoreStatusPage {
@@ -119,6 +226,10 @@ fn page_of(core: u16, view: &CoreView) -> CoreStatusPage {
         stripes_without_space: load.stripes_without_space,
         clusters_unreachable: load.clusters_unreachable,
         cycle_max_seconds: seconds(load.cycle_ns_max),
+        mesh_depth: load.mesh_depth,
+        mesh_depth_high_water: load.mesh_depth_max,
+        busy_share: busy,
+        rates: counted.map_or_else(BTreeMap::new, |it| rates(&it, length)),
         counters: by_name(&counters),
     }
 }

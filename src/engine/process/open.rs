@@ -81,10 +81,14 @@ impl<F: HandlerFactory> Process<F> {
                 LaneNews::Settled { lane, commits } => {
                     for _ in 0..commits {
                         let stages = &mut produce.stages;
+                        let (mut oldest, mut records) = (None, 0);
                         let tally = self.open.settle(lane, |taken| {
-                            stages.record(Stage::EndToEnd, now.mono.since(taken));
+                            let took_ns = now.mono.since(taken);
+                            stages.record(Stage::EndToEnd, took_ns);
+                            oldest.get_or_insert(took_ns);
+                            records += 1;
                         });
-                        tally.count(counters);
+                        tally.count(counters, oldest, records);
                     }
                 }
                 LaneNews::Undone { lane } => {

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::clock::Now;
 use crate::ids::{Nanos, Offset, PartitionId, ShardId};
 use crate::storage::{Outputs, OutputsRefused, Record, Visit};
-use crate::telemetry::{Counter, CounterWriter};
+use crate::telemetry::{Counter, CounterWriter, ShardCounter};
 use crate::transaction::codec;
 
 use super::super::handler::{ProcessError, TransactionHandler};
@@ -19,18 +19,39 @@ use super::{
 };
 
 /// What a batch came to; counted once its group is written.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Tally {
+    /// The place of its shard in the route table.
+    shard: usize,
     pub processed: u64,
     pub duplicates: u64,
     pub dead_lettered: u64,
 }
 
 impl Tally {
-    pub fn count(self, counters: &mut CounterWriter) {
+    /// Of a batch that has not begun.
+    pub fn of(shard: usize) -> Tally {
+        Tally {
+            shard,
+            processed: 0,
+            duplicates: 0,
+            dead_lettered: 0,
+        }
+    }
+
+    /// Counts it, with how long its oldest transaction took from intake: per shard all of its
+    /// `records` count as that long, so that a batch costs one addition.
+    pub fn count(self, counters: &mut CounterWriter, oldest_ns: Option<u64>, records: usize) {
         counters.add(Counter::Processed, self.processed);
         counters.add(Counter::ProcessedDuplicates, self.duplicates);
         counters.add(Counter::DeadLettered, self.dead_lettered);
+        let (shard, shards) = (self.shard, &mut counters.shards);
+        shards.add(shard, ShardCounter::Processed, self.processed);
+        shards.add(shard, ShardCounter::ProcessedDuplicates, self.duplicates);
+        shards.add(shard, ShardCounter::DeadLettered, self.dead_lettered);
+        if let Some(oldest_ns) = oldest_ns {
+            shards.record(shard, oldest_ns, records as u64);
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::rc::Rc;
 
+use crate::clock::Now;
 use crate::ids::{FrameSeq, Nanos, Offset, PartitionId, SegmentSeq, StripeId, UnixMillis};
 use crate::limits::BLOCK_BYTES;
 use crate::log::disk::Disk;
@@ -93,7 +94,7 @@ pub(super) struct Seal {
     pub(super) stripe: StripeId,
     pub(super) epoch: u32,
     pub(super) durable: FrameSeq,
-    pub(super) sealed_at_us: i64,
+    pub(super) at: Now,
 }
 
 /// A frame that is written or being written.
@@ -108,6 +109,8 @@ pub(super) struct SealedFrame<B> {
     pub(super) buffer: Rc<B>,
     pub(super) meta: FrameMeta,
     pub(super) write: Write,
+    /// When its write was begun.
+    pub(super) sealed_at: Nanos,
     /// When it became durable; meaningless before.
     pub(super) durable_at: Nanos,
 }
@@ -208,7 +211,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> OpenFrame<B> {
             digest: self.digest,
             epoch: seal.epoch,
             durable: seal.durable,
-            sealed_at_us: seal.sealed_at_us,
+            sealed_at_us: seal.at.wall.0,
         };
         header.encode(unique.as_mut());
         D::trim(unique, bytes);
@@ -221,6 +224,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> OpenFrame<B> {
             buffer,
             meta: self.meta,
             write: Write::Underway,
+            sealed_at: seal.at.mono,
             durable_at: Nanos(0),
         }
     }

@@ -101,6 +101,11 @@ fn visit_batch(
 }
 
 impl<D: Disk> Stripe<D> {
+    /// Records of a partition that are visible and not yet processed.
+    pub(in crate::log) fn lag(&self, slot: Slot) -> u64 {
+        self.parts[slot.index()].backlog()
+    }
+
     /// Reads from any offset; see [`crate::storage::Consumer::read`].
     pub(in crate::log) fn read(
         &mut self,

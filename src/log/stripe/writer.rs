@@ -152,7 +152,7 @@ impl<D: Disk> Stripe<D> {
             stripe: self.id,
             epoch: self.options.epoch,
             durable: self.writer.durable,
-            sealed_at_us: now.wall.0,
+            at: now,
         });
         let file = self.segments.note_frame(&frame);
         let tag = self.tag(Op::Write(frame.seq));
@@ -198,6 +198,8 @@ impl<D: Disk> Stripe<D> {
             self.fail(seq, text, on);
             return;
         }
+        let took_ns = now.mono.since(frame.sealed_at);
+        on(StorageEvent::Written { took_ns });
         while self.advance(now, core, on) {}
         self.after_durable(core);
         if self.writer.is_idle() {
