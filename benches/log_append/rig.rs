@@ -169,7 +169,7 @@ impl Rig {
             self.cycle(&mut |event| match event {
                 StorageEvent::Appended(_) => appended = Some(clock::monotonic()),
                 StorageEvent::Durable(_) => durable = Some(clock::monotonic()),
-                StorageEvent::Written { .. } => {}
+                StorageEvent::Written { .. } | StorageEvent::Group { .. } => {}
                 StorageEvent::Sent { .. }
                 | StorageEvent::Returned(_)
                 | StorageEvent::Failed { .. } => panic!("the device failed"),
@@ -199,7 +199,9 @@ impl Rig {
                 offered += 1;
             }
             let work = self.cycle(&mut |event| match event {
-                StorageEvent::Appended(_) | StorageEvent::Written { .. } => {}
+                StorageEvent::Appended(_)
+                | StorageEvent::Written { .. }
+                | StorageEvent::Group { .. } => {}
                 StorageEvent::Durable(_) => durable += 1,
                 StorageEvent::Sent { .. }
                 | StorageEvent::Returned(_)
