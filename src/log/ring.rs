@@ -167,3 +167,112 @@ impl Drop for Ring {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt as _;
+
+    use glommio::{LocalExecutor, allocate_dma_buffer_global};
+
+    use super::*;
+    use crate::ids::FrameSeq;
+    use crate::limits::BLOCK_BYTES;
+    use crate::log::disk::Op;
+
+    fn tag(frame: u64) -> Tag {
+        let op = Op::Write(FrameSeq(frame));
+        Tag { lane: 0, op }
+    }
+
+    fn block(filling: u8) -> Rc<DmaBuffer> {
+        let mut buffer = allocate_dma_buffer_global(BLOCK_BYTES);
+        buffer.as_bytes_mut().fill(filling);
+        Rc::new(buffer)
+    }
+
+    fn ended(ring: &mut Ring) -> Written {
+        loop {
+            if let Some(written) = ring.poll() {
+                return written;
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    /// Runs `test` with a new ring and a file opened for writing, on an executor, and gives the file's
+    /// bytes.
+    fn with_file(test: impl AsyncFnOnce(Ring, Rc<DmaFile>)) -> Vec<u8> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        LocalExecutor::default().run(async {
+            let file = Rc::new(DmaFile::create(&path).await.unwrap());
+            test(Ring::new().unwrap(), Rc::clone(&file)).await;
+            file.close_rc().await.unwrap();
+        });
+        std::fs::read(&path).unwrap()
+    }
+
+    #[test]
+    fn each_write_ends_once_under_its_tag_and_lies_where_it_belongs() {
+        let bytes = with_file(async |mut ring, file| {
+            for frame in 0..3 {
+                let position = frame * BLOCK_BYTES as u64;
+                ring.write(Rc::clone(&file), position, block(frame as u8), tag(frame));
+            }
+            assert_eq!(ring.underway(), 3);
+            let mut tags = Vec::new();
+            for _ in 0..3 {
+                let written = ended(&mut ring);
+                written.result.unwrap();
+                tags.push(written.tag);
+            }
+            tags.sort_by_key(|tag| format!("{tag:?}"));
+            assert_eq!(tags, [tag(0), tag(1), tag(2)]);
+            assert!(ring.poll().is_none() && ring.underway() == 0);
+        });
+        let first: Vec<u8> = bytes.chunks(BLOCK_BYTES).map(|block| block[0]).collect();
+        assert_eq!(first, [0, 1, 2]);
+        assert!(
+            bytes
+                .chunks(BLOCK_BYTES)
+                .all(|b| b.iter().all(|byte| *byte == b[0]))
+        );
+    }
+
+    #[test]
+    fn a_write_that_the_kernel_refuses_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, vec![7; BLOCK_BYTES]).unwrap();
+        LocalExecutor::default().run(async {
+            let file = Rc::new(DmaFile::open(&path).await.unwrap());
+            let mut ring = Ring::new().unwrap();
+            ring.write(Rc::clone(&file), 0, block(1), tag(5));
+            let written = ended(&mut ring);
+            assert_eq!(written.tag, tag(5));
+            assert_eq!(written.result.unwrap_err().raw_os_error(), Some(9), "EBADF");
+            file.close_rc().await.unwrap();
+        });
+        let mut byte = [0];
+        std::fs::File::open(&path)
+            .unwrap()
+            .read_exact_at(&mut byte, 0)
+            .unwrap();
+        assert_eq!(byte, [7], "nothing was written");
+    }
+
+    #[test]
+    fn a_ring_that_goes_waits_for_its_writes() {
+        let buffer = block(9);
+        let bytes = with_file(async |mut ring, file| {
+            for frame in 0..100 {
+                let position = frame * BLOCK_BYTES as u64;
+                ring.write(Rc::clone(&file), position, Rc::clone(&buffer), tag(frame));
+            }
+            drop(ring);
+            assert_eq!(Rc::strong_count(&buffer), 1, "the kernel has read them all");
+        });
+        assert_eq!(bytes.len(), 100 * BLOCK_BYTES);
+        assert!(bytes.iter().all(|byte| *byte == 9));
+    }
+}
