@@ -18,6 +18,7 @@ use super::board::Board;
 use super::metrics::{Exporter, classic};
 use super::ready::{Reason, reasons};
 use super::samples::Samples;
+use super::slow::SharedSlow;
 use super::status::status;
 
 /// As OpenMetrics 1.0 says.
@@ -30,7 +31,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 /// How old a page may be that is given to a further client: many who ask at once cost as much as one.
 const SHARED: Duration = Duration::from_millis(100);
 
-const PATHS: &str = "/metrics, /healthz, /readyz, /v1/status\n";
+const PATHS: &str = "/metrics, /healthz, /readyz, /v1/status, /v1/slow\n";
 
 /// The pages of the node on this board.
 pub(super) fn router(board: Arc<Board>, samples: Arc<Samples>) -> Router {
@@ -41,6 +42,7 @@ pub(super) fn router(board: Arc<Board>, samples: Arc<Samples>) -> Router {
         metrics: Shared::default(),
         classic: Shared::default(),
         status: Shared::default(),
+        slow: SharedSlow::default(),
     });
     Router::new()
         .route("/metrics", get(metrics))
@@ -50,6 +52,7 @@ pub(super) fn router(board: Arc<Board>, samples: Arc<Samples>) -> Router {
         )
         .route("/readyz", get(readyz))
         .route("/v1/status", get(v1_status))
+        .route("/v1/slow", get(v1_slow))
         .fallback(async || answer(StatusCode::NOT_FOUND, TEXT, PATHS))
         .with_state(pages)
 }
@@ -61,6 +64,7 @@ struct Pages {
     metrics: Shared,
     classic: Shared,
     status: Shared,
+    slow: SharedSlow,
 }
 
 /// A page that was made a moment ago.
@@ -103,6 +107,11 @@ async fn v1_status(State(pages): State<Arc<Pages>>) -> Response {
     answer(StatusCode::OK, JSON, page)
 }
 
+async fn v1_slow(State(pages): State<Arc<Pages>>) -> Response {
+    let page = pages.slow.get(&pages.board).await;
+    answer(StatusCode::OK, JSON, page)
+}
+
 /// What `/readyz` says.
 #[derive(Serialize)]
 struct Readiness {
@@ -120,7 +129,7 @@ async fn readyz(State(pages): State<Arc<Pages>>) -> Response {
     answer(code, JSON, json(&Readiness { ready, reasons }))
 }
 
-fn json(page: &impl Serialize) -> String {
+pub(super) fn json(page: &impl Serialize) -> String {
     serde_json::to_string(page).expect("numbers, strings and names always serialize") + "\n"
 }
 
