@@ -11,11 +11,13 @@
 //! | `/readyz` | 200, or 503 with the reasons |
 //! | `/v1/status` | the same figures for programs, as JSON |
 //! | `/v1/slow` | the slowest transactions of the last minutes, as JSON ([`super::slow`]) |
+//! | `/` | the same figures for people, live in a browser ([`page`]) |
 
 mod board;
 mod figures;
 mod listener;
 mod metrics;
+mod page;
 mod ready;
 mod routes;
 mod samples;

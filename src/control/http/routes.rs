@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use bytes::Bytes;
@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use super::board::Board;
 use super::metrics::{Exporter, classic};
+use super::page::LivePage;
 use super::ready::{Reason, reasons};
 use super::samples::Samples;
 use super::slow::SharedSlow;
@@ -27,11 +28,12 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8";
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
+const HTML: &str = "text/html; charset=utf-8";
 
 /// How old a page may be that is given to a further client: many who ask at once cost as much as one.
 const SHARED: Duration = Duration::from_millis(100);
 
-const PATHS: &str = "/metrics, /healthz, /readyz, /v1/status, /v1/slow\n";
+const PATHS: &str = "/, /metrics, /healthz, /readyz, /v1/status, /v1/slow\n";
 
 /// The pages of the node on this board.
 pub(super) fn router(board: Arc<Board>, samples: Arc<Samples>) -> Router {
@@ -43,8 +45,10 @@ pub(super) fn router(board: Arc<Board>, samples: Arc<Samples>) -> Router {
         classic: Shared::default(),
         status: Shared::default(),
         slow: SharedSlow::default(),
+        live: LivePage::new(),
     });
     Router::new()
+        .route("/", get(live))
         .route("/metrics", get(metrics))
         .route(
             "/healthz",
@@ -65,6 +69,7 @@ struct Pages {
     classic: Shared,
     status: Shared,
     slow: SharedSlow,
+    live: LivePage,
 }
 
 /// A page that was made a moment ago.
@@ -84,6 +89,18 @@ impl Shared {
             }
         }
     }
+}
+
+async fn live(State(pages): State<Arc<Pages>>) -> Response {
+    let mut page = answer(StatusCode::OK, HTML, pages.live.body.clone());
+    let policy = HeaderValue::from_str(&pages.live.policy).expect("made of ASCII");
+    let headers = page.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    headers.insert(
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    );
+    page
 }
 
 /// Whoever accepts plain text and not OpenMetrics gets plain text.
@@ -139,6 +156,7 @@ fn answer(code: StatusCode, content: &'static str, body: impl Into<Bytes>) -> Re
         (header::CONTENT_TYPE, content),
         (header::CACHE_CONTROL, "no-store"),
         (header::CONNECTION, "close"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
     (code, headers, body.into()).into_response()
 }
