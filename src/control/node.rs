@@ -10,8 +10,6 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam::queue::ArrayQueue;
-
 use crate::config::{Config, HttpChoice, StorageKind};
 use crate::cpu::{Oversubscribe, Plan};
 use crate::engine::command::{Command, CoreReport};
@@ -25,20 +23,22 @@ use crate::exactly_once::Fingerprinter;
 use crate::ids::{CoreId, CpuId, ShardId, StripeId};
 use crate::log::state::TornTail;
 use crate::mesh::{self, Bells, Doorbell, Port};
-use crate::telemetry::{CounterReader, CounterSnapshot, StageHistograms, StageReader};
+use crate::telemetry::{CounterSnapshot, StageHistograms};
 
 use super::broker::{Brokers, Doors};
 use super::clusters::{self, Clusters};
 use super::embedded::{Embedded, Kept};
 use super::error::StartError;
 use super::executor::{GuestSeed, Seed, StorageSeed, spawn};
+use super::handle::CoreHandle;
 use super::housekeeping::{self, Housekeeping};
-use super::http::{Addresses, Board, CoreView, Holder, Http, Running, TopicCounts};
+use super::http::{Addresses, Board, Holder, Http, Running, ShardView, TopicCounts};
 use super::layout::Layout;
 use super::placement::Ground;
 use super::places::Places;
 use super::readings::Readings;
 use super::seeds::{Given, Starting};
+use super::slow::{self, Recorders, Slowest};
 use super::watch::Watch;
 
 /// How long the socket of a process that was killed may still take connections: the kernel closes
@@ -50,27 +50,6 @@ const LISTENER_GONE_MAX: Duration = Duration::from_secs(5);
 pub struct NodeOptions {
     /// Threads of this process that will submit: see [`Node::submitter`].
     pub ports: u16,
-}
-
-/// A core, as control holds it.
-pub(super) struct CoreHandle {
-    pub status: Arc<CoreStatus>,
-    pub commands: Arc<ArrayQueue<Command>>,
-    pub counters: CounterReader,
-    pub stages: StageReader,
-    /// None before the thread is started and after it was waited for.
-    pub thread: Option<JoinHandle<()>>,
-}
-
-impl CoreHandle {
-    /// What the control port may see of it.
-    fn view(&self) -> CoreView {
-        CoreView {
-            status: Arc::clone(&self.status),
-            counters: self.counters.clone(),
-            stages: self.stages.clone(),
-        }
-    }
 }
 
 /// A running node. Dropping it stops it without draining.
@@ -181,14 +160,20 @@ impl<'a> Frame<'a> {
         kafka: Vec<SocketAddr>,
     ) -> Result<Node, StartError> {
         let cores = held.cores.iter().map(CoreHandle::view).collect();
+        let commands = held.cores.iter().map(|it| Arc::clone(&it.commands));
+        let recorders = Recorders {
+            commands: commands.collect(),
+            bells: Arc::clone(&self.bells),
+        };
         let mut shards: Vec<_> = self.config.shards.iter().collect();
         // As the route table has them.
         shards.sort_by_key(|shard| shard.id);
-        let shards = shards.iter().map(|shard| shard.name.clone()).collect();
+        let shards = shards.into_iter().map(ShardView::from).collect();
         self.board.show(Running {
             cores,
             topics,
             shards,
+            recorders,
         });
         let capacity = self.config.node.mesh_capacity as usize;
         let mut node = Node {
@@ -479,6 +464,13 @@ impl Node {
         report.counters = self.counters();
         report.histograms = self.latencies();
         Some(report)
+    }
+
+    /// The slowest transactions of the last minutes, of the cores that answer at once.
+    pub fn slowest(&self) -> Slowest {
+        let mut asked = slow::ask(&self.board);
+        asked.wait(slow::PATIENCE);
+        asked.told(self.board.shards(), crate::clock::monotonic())
     }
 
     /// Ends every core after its last frames are durable and witnessed, or what it has open on

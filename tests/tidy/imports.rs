@@ -95,7 +95,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("prometheus_client", &["control"]),
     ("ratatui", &["cli"]),
     ("rdkafka", &["kafka"]),
-    ("ring", &["broker"]),
+    ("ring", &["broker", "control"]),
     ("serde_saphyr", &["bench"]),
     ("signal_hook", &["control"]),
     ("snap", &["wire"]),
