@@ -207,6 +207,7 @@ impl<S: Storage, F: HandlerFactory, G: Guest<S>> Core<S, F, G> {
         let stages = &mut self.produce.stages;
         self.gate
             .take_replied(|took_ns| stages.record(Stage::Reply, took_ns));
+        stages.end_cycle();
         self.produce.recorder.turn(now.mono);
         if work > 0 {
             self.counters.increment(Counter::BusyCycles);

@@ -221,6 +221,7 @@ mod tests {
         });
         count.add(Counter::Processed, 100);
         time.record(Stage::Produce, 1_000);
+        time.end_cycle();
         count.shards.record(0, 1_000, 1);
         samples.take(&board);
         assert!(samples.recent(&board).counts.is_none(), "one is no span");
@@ -234,6 +235,7 @@ mod tests {
             assert!(span.seconds() > 0.0);
         }
         time.record(Stage::Produce, 5_000_000);
+        time.end_cycle();
         count.shards.record(0, 5_000_000, 2);
         let recent = samples.recent(&board);
         let produce = recent.latencies.stages.summary(Stage::Produce);
