@@ -126,7 +126,7 @@ fn what_is_told_is_what_was_submitted() {
     assert_eq!(page.sum("corelane_partition_leaders"), 32.0);
     assert_eq!(page.sum("corelane_partition_replicas"), 32.0);
     let status = get(&address, "/v1/status").unwrap();
-    let status: serde_json::Value = serde_json::from_str(&status.body).unwrap();
+    let status: Value = serde_json::from_str(&status.body).unwrap();
     assert_eq!(status["counters"]["processed"], COUNT);
     assert_eq!(status["latencies"]["produce"]["count"], COUNT);
     assert_eq!(status["cores"].as_array().unwrap().len(), 2);
