@@ -84,6 +84,7 @@ fn a_browser_shows_every_shard_and_figures_that_move() {
         && /[1-9].*\\/s/.test(document.querySelector('[data-figure=\"processed\"]').textContent)";
     under_load(&node, 1, || {
         browser.until(is_moving);
+        browser.until("document.querySelectorAll('#map path.flow').length >= 8");
         let before = browser.value(processed).as_u64().unwrap();
         assert!(before > 0);
         browser.until(&format!("{processed} > {before}"));

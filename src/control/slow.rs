@@ -156,7 +156,7 @@ pub struct SlowTransaction {
     pub seconds_ago: f64,
     /// Each moment that is known, in microseconds after the first.
     pub stamps_us: BTreeMap<&'static str, f64>,
-    /// What lies between the moments, in their order; together it is `total_us`.
+    /// What lies between the moments, in the order of the way; together it is `total_us`.
     pub stages: Vec<StageSpan>,
 }
 
@@ -175,20 +175,24 @@ impl SlowTransaction {
     fn new(core: CoreId, flight: &Flight, shards: &[ShardView], now: Nanos) -> SlowTransaction {
         let taken = flight.stamps.taken;
         let micros = |ns: u64| ns as f64 / 1000.0;
-        let mut known: Vec<_> = flight.stamps.named().into_iter().collect();
-        known.retain(|(_, at)| *at != Nanos(0));
+        let known = flight.stamps.named().into_iter();
+        let known: Vec<_> = known.filter(|(_, at)| *at != Nanos(0)).collect();
         let stamps_us = known
             .iter()
             .map(|(name, at)| (*name, micros(at.since(taken))));
-        let stamps_us = stamps_us.collect();
-        // Under `read_at = "appended"` a record is read before it is durable. The sort is stable.
-        known.sort_by_key(|(_, at)| *at);
-        let stages = known.windows(2).map(|pair| StageSpan {
-            stage: stage_before(pair[1].0),
-            start_us: micros(pair[0].1.since(taken)),
-            took_us: micros(pair[1].1.since(pair[0].1)),
+        let mut last = taken;
+        let stages = known.iter().skip(1).map(|(name, at)| {
+            let start = last;
+            // A cycle of the owner may have begun before the one that sent it the transaction, and a
+            // record may be read before it is durable: such a stage took nothing.
+            last = last.max(*at);
+            StageSpan {
+                stage: stage_before(name),
+                start_us: micros(start.since(taken)),
+                took_us: micros(last.since(start)),
+            }
         });
-        let last = known.last().map_or(taken, |(_, at)| *at);
+        let stages = stages.collect();
         let shard = shards.iter().find(|shard| shard.id == flight.shard);
         SlowTransaction {
             shard: shard.map_or_else(|| flight.shard.to_string(), |shard| shard.name.clone()),
@@ -198,8 +202,8 @@ impl SlowTransaction {
             acks: flight.acks.map(Acks::name),
             total_us: micros(flight.stamps.total_ns()),
             seconds_ago: now.since(last) as f64 / 1e9,
-            stamps_us,
-            stages: stages.collect(),
+            stamps_us: stamps_us.collect(),
+            stages,
         }
     }
 }

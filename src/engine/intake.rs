@@ -54,13 +54,17 @@ pub(super) struct Intake {
     /// Whether no more could be taken from here in the last cycle.
     pub here_blocked: bool,
     pub admission: Admission,
-    /// Transactions taken in, to time one of many.
+    /// Transactions taken in, to look closer at one of many.
     pub taken_in: u32,
 }
 
 /// One of this many transactions is timed while it is decoded and routed: a reading of the clock costs
 /// a few per cent of that.
 const ROUTE_TIMED: u32 = 64;
+
+/// Of one of this many transactions it is noted where it came from, for as many. A prime, so that a load
+/// that goes round some places is seen from all of them.
+const FLOW_NOTED: u32 = 13;
 
 /// What intake works on besides its own parts.
 pub(super) struct Surroundings<'a, S> {
@@ -203,6 +207,12 @@ impl Intake {
                 let destination = self
                     .table
                     .route(transaction.client_location, transaction.id);
+                if self.taken_in.is_multiple_of(FLOW_NOTED) {
+                    let shard = self.table.shard_place(destination.partition);
+                    let shard = shard.expect("the route table has the shard's partitions");
+                    let flows = &mut around.counters.flows;
+                    flows.add(transaction.client_location, shard, FLOW_NOTED.into());
+                }
                 self.forward(
                     Routed {
                         inbound,

@@ -37,7 +37,11 @@ function worldMap(figure, note) {
     const taken = spots.map((one) => [one.x - one.r, one.y - one.r, one.x + one.r, one.y + one.r]);
     for (const one of spots) label(one, taken);
     const without = shards.length - placed.length;
-    say(note, (without > 0 ? without + " shards without a place; " : "") + "the larger, the more it processes");
+    say(note, [
+      without > 0 ? without + " shards without a place" : "",
+      "the larger, the more it processes",
+      flows.length > 0 ? "lines: where transactions come from, to ten degrees" : "",
+    ].filter(Boolean).join("; "));
   }
 
   // From where clients are to the shard that is nearest to them, the short way round the Earth.

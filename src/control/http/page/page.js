@@ -67,6 +67,11 @@ const showCores = table(byId("cores"),
   ["core", "phase", "busy", "in flight", "lag", "taken in", "processed", "stalls", "longest cycle", "mesh"]);
 const showStages = table(byId("stages"), ["stage", "count", "p50", "p99", "p99.9", "longest"]);
 
+// As a transaction meets them; what is not known here comes last.
+const ORDER = ["produce", "consume", "end_to_end", "intake", "route", "hop", "queue", "append", "commit", "sync",
+  "tail_read", "process", "reply"];
+const placeOf = (stage) => (ORDER.includes(stage) ? ORDER.indexOf(stage) : ORDER.length);
+
 function remember(status) {
   // A node that was started again begins a new life: the curves keep the old one, with a gap.
   if (uptime !== null && status.uptime_seconds < uptime) past.push({ at: performance.now() / 1000 - 0.5 });
@@ -105,6 +110,7 @@ function show(status) {
     latency(isNumber(it.cycle_max_seconds) ? it.cycle_max_seconds * 1e6 : null),
     count(it.mesh_depth) + " (most " + count(it.mesh_depth_high_water) + ")"]));
   const stages = Object.entries(status.recent?.latencies ?? {}).filter(([, it]) => it.count > 0);
+  stages.sort(([a], [b]) => placeOf(a) - placeOf(b));
   showStages(stages.map(([name, it]) => [
     name.replaceAll("_", " "), count(it.count), latency(it.p50_us), latency(it.p99_us), latency(it.p999_us),
     latency(it.max_us)]));
