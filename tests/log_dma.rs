@@ -74,7 +74,7 @@ impl Node {
                 keeper,
             }
         });
-        let disk = DmaDisk::new(path.to_owned(), Rc::new(|| {}));
+        let disk = DmaDisk::new(path.to_owned(), Rc::new(|| {})).expect("a ring");
         Node {
             log: LogStorage::new(starts.collect(), disk),
             clock: Clock::new(),
@@ -88,7 +88,9 @@ impl Node {
         let now = self.clock.now();
         let durable = &mut self.durable;
         let mut on = |event| match event {
-            StorageEvent::Appended(_) | StorageEvent::Written { .. } => {}
+            StorageEvent::Appended(_)
+            | StorageEvent::Written { .. }
+            | StorageEvent::Group { .. } => {}
             StorageEvent::Durable(ack) => durable.push(ack.token),
             StorageEvent::Sent { .. } | StorageEvent::Returned(_) => {
                 panic!("the log keeps what it has taken")

@@ -433,3 +433,31 @@ fn a_drain_leaves_nothing_open() {
         assert!(!rig.is_busy());
     }
 }
+
+/// What the flight recorder keeps of a transaction has the moment of every stage, in order, and the
+/// stages' histograms agree with it.
+#[test]
+fn the_flight_recorder_has_every_stage_in_order() {
+    let mut rig = rig(Setup {
+        pace: Pace::Polls(5),
+        ..with_cores(2)
+    });
+    for mark in 1..=20 {
+        rig.submit(mark, body(&format!("t{mark}"), mark as usize % 2, 1, b""));
+        rig.pass(1000);
+    }
+    rig.settle();
+    let (to, flights) = std::sync::mpsc::sync_channel(2);
+    rig.command(|| Command::Slow(to.clone()));
+    rig.cycles(1);
+    let answers: Vec<_> = flights.try_iter().collect();
+    assert_eq!(answers.len(), 2, "every core answers");
+    let flights: Vec<_> = answers.iter().flat_map(|core| &core.flights).collect();
+    assert!(!flights.is_empty());
+    for flight in flights {
+        let stamps = flight.stamps.named();
+        assert!(stamps.iter().all(|(_, at)| at.0 > 0), "{stamps:?}");
+        assert!(stamps.is_sorted_by_key(|(_, at)| *at), "{stamps:?}");
+        assert_eq!(flight.acks, Some(Acks::All));
+    }
+}

@@ -2,6 +2,9 @@
 
 use std::sync::mpsc::SyncSender;
 
+use crate::ids::CoreId;
+use crate::telemetry::Flight;
+
 /// A request of the control plane.
 #[derive(Debug)]
 pub enum Command {
@@ -12,6 +15,17 @@ pub enum Command {
     Stop,
     /// Send a copy of the handlers' state.
     Report(SyncSender<CoreReport>),
+    /// Send a copy of what the flight recorder keeps, the slowest first.
+    Slow(SyncSender<CoreFlights>),
+}
+
+/// A core's answer to [`Command::Slow`].
+#[derive(Debug)]
+pub struct CoreFlights {
+    /// The core.
+    pub core: CoreId,
+    /// Its slowest transactions of the last minutes.
+    pub flights: Vec<Flight>,
 }
 
 /// A core's answer to [`Command::Report`].

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use crossbeam::queue::ArrayQueue;
 
 use crate::exactly_once::{Fingerprinter, Window};
-use crate::ids::CoreId;
+use crate::ids::{CoreId, Nanos};
 use crate::mesh::Port;
 use crate::storage::Storage;
-use crate::telemetry::{CounterWriter, StageWriter, StallTracker};
+use crate::telemetry::{CounterWriter, Recorder, StageWriter, StallTracker};
 
 use super::command::Command;
 use super::gateway::Gate;
@@ -131,12 +131,17 @@ impl<S: Storage, F: HandlerFactory, G: Guest<S>> Core<S, F, G> {
             cores_blocked: false,
             here_blocked: false,
             admission: Admission::Open,
+            taken_in: 0,
         };
         let produce = Produce {
             pending: Pending::new(options.in_flight_max),
             window: parts.window,
             fingerprinter: parts.fingerprinter,
             stages: parts.stages,
+            recorder: Recorder::new(),
+            written: Nanos(0),
+            flushes: 0,
+            offered: false,
             table: parts.table,
             acks_max: parts.storage.acks_max(),
             // Only a cluster hands records back; the memory is taken when one does.

@@ -1,11 +1,11 @@
 //! The duty cycle: bounded work from each source, in a fixed order, on one screen.
 
-use crate::clock::Now;
+use crate::clock::{self, Now};
 use crate::ids::Nanos;
 use crate::storage::{Storage, StorageCounts};
-use crate::telemetry::Counter;
+use crate::telemetry::{Counter, Stage};
 
-use super::command::{Command, CoreReport};
+use super::command::{Command, CoreFlights, CoreReport};
 use super::core::{Core, Flow};
 use super::guest::Guest;
 use super::handler::HandlerFactory;
@@ -20,6 +20,7 @@ impl<S: Storage, F: HandlerFactory, G: Guest<S>> Core<S, F, G> {
     /// processed and what is taken in then share the next group.
     pub fn run_once(&mut self, now: Now) -> usize {
         let last = self.stalls.start_cycle(now.mono);
+        self.gate.start_cycle(now.mono);
         self.counters.add(Counter::BusyNs, last.busy_ns);
         self.counters
             .add(Counter::Stalls, u64::from(last.has_stalled));
@@ -35,7 +36,7 @@ impl<S: Storage, F: HandlerFactory, G: Guest<S>> Core<S, F, G> {
             &mut self.produce,
             &mut self.counters,
         );
-        work += self.take_in();
+        work += self.take_in(now);
         work += self.flush_storage(now);
         self.intake.requests.ring();
         self.outbox.ring();
@@ -51,11 +52,16 @@ impl<S: Storage, F: HandlerFactory, G: Guest<S>> Core<S, F, G> {
         self.flow
     }
 
-    /// Whether reads or writes are under way, or something waits for storage's room: news of it
-    /// comes through the executor.
+    /// Whether reads are under way, or something waits for storage's room: news of it comes through
+    /// the executor.
     pub fn awaits_kernel(&self) -> bool {
         let held = self.intake.is_holding() || self.process.is_holding();
         self.storage.awaits_kernel() || held || self.guest.awaits_kernel()
+    }
+
+    /// Whether writes are under way whose end only the next cycle sees.
+    pub fn awaits_look(&self) -> bool {
+        self.storage.awaits_look()
     }
 
     /// Whether something waits for room in a ring to another core, of which nobody gives news.
@@ -109,6 +115,12 @@ impl<S: Storage, F: HandlerFactory, G: Guest<S>> Core<S, F, G> {
                     // Nobody waits any more: then the report is not needed.
                     let _ = to.try_send(self.report());
                 }
+                Command::Slow(to) => {
+                    let _ = to.try_send(CoreFlights {
+                        core: self.options.core,
+                        flights: self.produce.recorder.slowest(),
+                    });
+                }
             }
         }
         work
@@ -149,12 +161,21 @@ impl<S: Storage, F: HandlerFactory, G: Guest<S>> Core<S, F, G> {
             counters,
             ..
         } = self;
-        storage.flush(now, &mut |event| {
+        // Two more readings of the clock in one of many cycles with something to append.
+        #[allow(clippy::disallowed_methods)]
+        let start = produce.samples_append().then(clock::monotonic);
+        let work = storage.flush(now, &mut |event| {
             produce.on_event(event, now, outbox, counters)
-        })
+        });
+        if let Some(start) = start {
+            #[allow(clippy::disallowed_methods)]
+            let took_ns = clock::monotonic().since(start);
+            produce.stages.record(Stage::Append, took_ns);
+        }
+        work
     }
 
-    fn take_in(&mut self) -> usize {
+    fn take_in(&mut self, now: Now) -> usize {
         let Core {
             storage,
             produce,
@@ -169,6 +190,7 @@ impl<S: Storage, F: HandlerFactory, G: Guest<S>> Core<S, F, G> {
         }
         let placed = produce.place_returned(storage, outbox, counters);
         let mut around = Surroundings {
+            now: now.mono,
             storage,
             produce,
             outbox,
@@ -182,6 +204,10 @@ impl<S: Storage, F: HandlerFactory, G: Guest<S>> Core<S, F, G> {
         self.counters.increment(Counter::Cycles);
         self.counters
             .add(Counter::Connections, self.gate.take_accepted());
+        let stages = &mut self.produce.stages;
+        self.gate
+            .take_replied(|took_ns| stages.record(Stage::Reply, took_ns));
+        self.produce.recorder.turn(now.mono);
         if work > 0 {
             self.counters.increment(Counter::BusyCycles);
         }

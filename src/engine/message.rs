@@ -54,6 +54,8 @@ pub struct Routed {
     pub key: KeyRange,
     /// Where it goes.
     pub destination: Destination,
+    /// When it was routed.
+    pub routed: Nanos,
 }
 
 /// A message to a core: from a port still to be routed, from another core routed.

@@ -32,6 +32,10 @@ pub(super) struct Slot {
     pub fingerprint: Fingerprint,
     /// Offset and timestamp once the record is appended.
     pub appended: Option<(Offset, UnixMillis)>,
+    /// When it was routed.
+    pub routed: Nanos,
+    /// When this core took it.
+    pub accepted: Nanos,
     /// When it was appended.
     pub appended_at: Nanos,
     /// The first record of this id that was processed while the slot was in use. Normally the

@@ -11,12 +11,12 @@ use std::sync::Arc;
 use crate::clock::{self, Now};
 use crate::ids::{Nanos, Offset, PartitionId, ShardId, TopicId};
 use crate::storage::{Commit, CommitRefusal, Consumer, Outputs, ReadOutcome};
-use crate::telemetry::{Counter, CounterWriter, Stage};
+use crate::telemetry::{Counter, CounterWriter, Flight, Stage, Stamps};
 
 use super::handler::{BatchContext, HandlerContext, HandlerFactory, TransactionHandler as _};
 use super::produce::Produce;
 use open::OpenCommits;
-use run::{End, Run, Tally, guarded};
+use run::{End, Run, Tally, Visited, guarded};
 
 /// Header that says why a record went to the dead letters.
 pub const DEAD_LETTER_REASON: &str = "corelane.reason";
@@ -55,7 +55,8 @@ pub enum Remember {
 /// is processed.
 #[derive(Debug, Clone, Copy)]
 struct Unwritten {
-    /// When its processing ended.
+    /// When its processing began and ended.
+    read: Nanos,
     done: Nanos,
     lane: usize,
     partition: PartitionId,
@@ -87,8 +88,8 @@ pub(super) struct Process<F: HandlerFactory> {
     /// Partitions whose next batch has one record, since a longer one left no room for the
     /// handler's state.
     narrowed: Vec<PartitionId>,
-    /// `taken` and `visible` of the batch's records, for the latencies.
-    stamps: Vec<(Option<Nanos>, Option<Nanos>)>,
+    /// The batch's records, for the latencies.
+    stamps: Vec<Visited>,
     /// Nothing more is processed: why.
     halted: Option<String>,
 }
@@ -236,9 +237,9 @@ impl<F: HandlerFactory> Process<F> {
         if next == start || !self.finish_batch(lane, partition, next, &tally, storage) {
             return;
         }
-        let done = self.record_latencies(now, produce);
         let unwritten = Unwritten {
-            done,
+            read: now.mono,
+            done: self.record_latencies(now, produce),
             lane,
             partition,
             next,
@@ -341,6 +342,7 @@ impl<F: HandlerFactory> Process<F> {
         counters: &mut CounterWriter,
     ) -> bool {
         let Unwritten {
+            read: _,
             done,
             lane,
             partition,
@@ -349,7 +351,7 @@ impl<F: HandlerFactory> Process<F> {
         } = unwritten;
         match storage.commit(now, partition, next, &self.outputs) {
             Ok(commit) => {
-                let taken = self.stamps.iter().filter_map(|(taken, _)| *taken);
+                let taken = self.stamps.iter().filter_map(|visited| visited.taken);
                 match commit {
                     Commit::Settled => {
                         let oldest = taken.clone().next().map(|taken| done.since(taken));
@@ -358,6 +360,7 @@ impl<F: HandlerFactory> Process<F> {
                         taken.for_each(|taken| {
                             stages.record(Stage::EndToEnd, done.since(taken));
                         });
+                        self.keep_slow(&unwritten, produce);
                     }
                     Commit::Open => self.open.push(lane, tally, taken),
                 }
@@ -393,10 +396,46 @@ impl<F: HandlerFactory> Process<F> {
         let done = clock::monotonic().max(now.mono);
         let stages = &mut produce.stages;
         stages.record(Stage::Process, done.since(now.mono));
-        for visible in self.stamps.iter().filter_map(|(_, visible)| *visible) {
+        for visible in self.stamps.iter().filter_map(|visited| visited.visible) {
+            stages.record(Stage::TailRead, now.mono.since(visible));
             stages.record(Stage::Consume, done.since(visible));
         }
         done
+    }
+
+    /// Tells the flight recorder of a batch whose group is written: kept ones learn when they were
+    /// processed, and what has become slow by waiting for the handler is kept now.
+    fn keep_slow(&self, batch: &Unwritten, produce: &mut Produce) {
+        let (read, done) = (batch.read, batch.done);
+        let recorder = &mut produce.recorder;
+        recorder.processed(batch.partition, batch.next, read, done);
+        // Records lie in the order in which they came in, but for those that others wrote.
+        let oldest = self.stamps.iter().find_map(|visited| visited.taken);
+        if !oldest.is_some_and(|taken| recorder.wants(done.since(taken))) {
+            return;
+        }
+        let destination = produce.table.destination(batch.partition);
+        let destination = destination.expect("only shards' are processed");
+        for visited in &self.stamps {
+            let Some(taken) = visited.taken else { continue };
+            if !recorder.wants(done.since(taken)) {
+                continue;
+            }
+            recorder.keep(Flight {
+                shard: destination.shard,
+                index: destination.index,
+                partition: batch.partition,
+                offset: visited.offset,
+                acks: None,
+                stamps: Stamps {
+                    taken,
+                    durable: visited.visible.unwrap_or_default(),
+                    read,
+                    processed: done,
+                    ..Stamps::default()
+                },
+            });
+        }
     }
 
     fn halt(&mut self, reason: String) {

@@ -6,17 +6,22 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::clock::Now;
-use crate::exactly_once::{Entry, Fingerprinter, Window};
+use crate::exactly_once::{Entry, Fingerprint, Fingerprinter, Window};
 use crate::frame::ErrorCode;
 use crate::ids::{Acks, Nanos, Offset, ShardId, UnixMillis};
 use crate::storage::{Ack, Offer, Producer, Refusal, StorageEvent};
-use crate::telemetry::{Counter, CounterWriter, ShardCounter, Stage, StageWriter};
+use crate::telemetry::{
+    Counter, CounterWriter, Flight, Recorder, ShardCounter, Stage, StageWriter, Stamps,
+};
 use crate::transaction::Submission;
 
 use super::message::{Answer, Destination, Inbound, Routed, Stored};
 use super::pending::{NONE, Pending, Seen, Slot, Waiter};
 use super::reply::Outbox;
 use super::route::RouteTable;
+
+/// One of this many duty cycles with something to append is timed.
+const APPEND_TIMED: u32 = 16;
 
 /// What became of a transaction that was handed to [`Produce::accept`].
 pub(super) enum Accepted {
@@ -47,6 +52,13 @@ pub(super) struct Produce {
     pub window: Window,
     pub fingerprinter: Fingerprinter,
     pub stages: StageWriter,
+    pub recorder: Recorder,
+    /// When the write was begun whose records become durable now.
+    pub written: Nanos,
+    /// Flushes with something to append, to time one of many.
+    pub flushes: u32,
+    /// Whether something was offered since the last flush.
+    pub offered: bool,
     pub table: Arc<RouteTable>,
     /// The strongest promise that storage keeps; no receipt claims more.
     pub acks_max: Acks,
@@ -63,6 +75,7 @@ impl Produce {
     pub fn accept(
         &mut self,
         routed: Routed,
+        now: Nanos,
         storage: &mut impl Producer,
         outbox: &mut Outbox,
         counters: &mut CounterWriter,
@@ -78,15 +91,9 @@ impl Produce {
         let Some(destination) = self.place(&routed, storage) else {
             return Accepted::Later(routed);
         };
-        let token = self.pending.insert(Slot {
-            waiter: waiter(&routed),
-            destination,
-            fingerprint,
-            appended: None,
-            appended_at: Nanos(0),
-            seen: None,
-            next: NONE,
-        });
+        let token = self
+            .pending
+            .insert(slot(&routed, destination, fingerprint, now));
         if self.window.insert_in_flight(fingerprint, token).is_err() {
             counters.increment(Counter::WindowFull);
             self.pending.remove(token);
@@ -96,6 +103,7 @@ impl Produce {
             inbound,
             key,
             destination: nearest,
+            routed: routed_at,
         } = routed;
         let offer = Offer {
             partition: destination.partition,
@@ -106,6 +114,7 @@ impl Produce {
             token,
         };
         let Err((offer, refusal)) = storage.offer(offer) else {
+            self.offered = true;
             if destination != nearest {
                 counters.increment(Counter::Failovers);
             }
@@ -122,6 +131,7 @@ impl Produce {
                 },
                 key,
                 destination: nearest,
+                routed: routed_at,
             });
         };
         counters.increment(Counter::Failed);
@@ -194,6 +204,8 @@ impl Produce {
                 slot.appended = Some((ack.offset, ack.timestamp));
                 slot.appended_at = now.mono;
                 let slot = *slot;
+                self.stages
+                    .record(Stage::Queue, now.mono.since(slot.accepted));
                 self.settle(
                     &slot,
                     Acks::Leader,
@@ -220,6 +232,7 @@ impl Produce {
             }
             StorageEvent::Returned(offer) => self.returned.push_back(offer),
             StorageEvent::Written { took_ns } => self.stages.record(Stage::Sync, took_ns),
+            StorageEvent::Group { written } => self.written = written,
             StorageEvent::Failed { token } => match self.pending.get(token).seen {
                 // It was read back: only its acknowledgement was lost.
                 Some(seen) => {
@@ -266,6 +279,9 @@ impl Produce {
                 now.mono,
             )
             .expect("the id is in flight, so it has its place");
+        if self.recorder.wants(now.mono.since(slot.waiter.taken)) {
+            self.keep_slow(&slot, offset, now);
+        }
         self.settle(&slot, Acks::All, Submission::First, now, outbox, counters);
         self.release_chain(slot.next, |this, later| {
             let later = Slot {
@@ -281,6 +297,35 @@ impl Produce {
                 counters,
             );
         });
+    }
+
+    /// Keeps a transaction that is durable only now in the flight recorder.
+    #[cold]
+    fn keep_slow(&mut self, slot: &Slot, offset: Offset, now: Now) {
+        self.recorder.keep(Flight {
+            shard: slot.destination.shard,
+            index: slot.destination.index,
+            partition: slot.destination.partition,
+            offset,
+            acks: Some(slot.waiter.acks),
+            stamps: Stamps {
+                taken: slot.waiter.taken,
+                routed: slot.routed,
+                accepted: slot.accepted,
+                appended: slot.appended_at,
+                written: self.written,
+                durable: now.mono,
+                ..Stamps::default()
+            },
+        });
+    }
+
+    /// Whether the flush that comes is timed: one of many with something to append.
+    pub fn samples_append(&mut self) -> bool {
+        let before = self.flushes;
+        self.flushes = before.wrapping_add(u32::from(self.offered));
+        self.offered = false;
+        self.flushes != before && self.flushes.is_multiple_of(APPEND_TIMED)
     }
 
     /// Whether a record that is about to be processed repeats an id that was processed before, in
@@ -403,6 +448,21 @@ impl Produce {
             token = slot.next;
             each(self, &slot);
         }
+    }
+}
+
+/// What is known of a transaction that is about to be offered.
+fn slot(routed: &Routed, destination: Destination, fingerprint: Fingerprint, now: Nanos) -> Slot {
+    Slot {
+        waiter: waiter(routed),
+        destination,
+        fingerprint,
+        appended: None,
+        routed: routed.routed,
+        accepted: now,
+        appended_at: Nanos(0),
+        seen: None,
+        next: NONE,
     }
 }
 

@@ -89,6 +89,11 @@ pub enum StorageEvent {
         /// From handing it to the device, in nanoseconds.
         took_ns: u64,
     },
+    /// The `Durable` that follow, up to the next of these, are of one write.
+    Group {
+        /// When it was handed to the device.
+        written: Nanos,
+    },
 }
 
 /// The end of storage into which records go.

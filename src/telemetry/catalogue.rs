@@ -222,12 +222,26 @@ catalogue! {
             "From visible to a consumer to the handler's call.";
         EndToEnd = "end_to_end", Nanoseconds,
             "From intake, or the intended time of sending, to the end of processing.";
+        Intake = "intake", Nanoseconds,
+            "From intake, or the intended time of sending, to the duty cycle that routes it.";
+        Route = "route", Nanoseconds,
+            "Decoding and routing one transaction, and handing it on; one of many is timed.";
+        Hop = "hop", Nanoseconds,
+            "From the core that routed it to the duty cycle of the core that owns its partition.";
+        Queue = "queue", Nanoseconds,
+            "From the owner's taking it to its append: 0 unless storage had no room.";
+        Append = "append", Nanoseconds,
+            "Forming one duty cycle's batches and starting their write; one of many is timed.";
         Commit = "commit", Nanoseconds,
             "From append to durable.";
+        TailRead = "tail_read", Nanoseconds,
+            "From visible to a consumer to the start of the handler's batch.";
         Process = "process", Nanoseconds,
             "One batch in the handler, commit included.";
         Sync = "sync", Nanoseconds,
             "One durable write of the embedded log, from handing it to the device to its end as the core saw it.";
+        Reply = "reply", Nanoseconds,
+            "From the duty cycle that answers a connection to the kernel's having taken the answers.";
     }
 }
 

@@ -160,9 +160,18 @@ impl Stage {
         let name = match self {
             // As Kafka's clients name it.
             Stage::Process => "processing_time",
-            Stage::Produce | Stage::Consume | Stage::EndToEnd | Stage::Commit | Stage::Sync => {
-                self.name()
-            }
+            Stage::Produce
+            | Stage::Consume
+            | Stage::EndToEnd
+            | Stage::Intake
+            | Stage::Route
+            | Stage::Hop
+            | Stage::Queue
+            | Stage::Append
+            | Stage::Commit
+            | Stage::TailRead
+            | Stage::Sync
+            | Stage::Reply => self.name(),
         };
         let unit = self.unit();
         family(name, unit, Kind::Histogram, Scope::Core, self.meaning())

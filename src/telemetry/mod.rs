@@ -1,12 +1,13 @@
 //! What the engine counts and times.
 //!
 //! Owns: the catalogue of every metric, per-core counters, figures per shard, latency histograms per
-//! stage and their table for other tools, the tracker of stalls. Never does: read a clock, export (the control plane reads and merges).
+//! stage and their table for other tools, the slowest transactions, the tracker of stalls. Never does: read a clock, export (the control plane reads and merges).
 //! Runs on: each core writes its own; any thread reads them.
 
 mod catalogue;
 mod counters;
 mod families;
+mod flight;
 pub mod hgrm;
 mod histograms;
 mod latencies;
@@ -16,6 +17,7 @@ mod stall;
 pub use catalogue::{Counter, Gauge, Scope, ShardCounter, Stage, Total, Unit};
 pub use counters::{CounterReader, CounterSnapshot, CounterWriter, counters};
 pub use families::{Family, Kind, PREFIX, families, page};
+pub use flight::{Flight, KEPT_PER_MINUTE, MINUTES, Recorder, Stamps};
 pub use histograms::{LATENCY_NS_MAX, StageHistograms, Summary, empty_histogram};
 pub use latencies::{
     BUCKET_NS, Buckets, LatencyReader, LatencyWriter, StageReader, StageWriter, latencies, stages,

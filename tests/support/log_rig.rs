@@ -163,7 +163,7 @@ impl Rig {
             StorageEvent::Appended(ack) => appended.push(ack),
             StorageEvent::Durable(ack) => durable.push(ack),
             StorageEvent::Failed { token } => failed.push(token),
-            StorageEvent::Written { .. } => {}
+            StorageEvent::Written { .. } | StorageEvent::Group { .. } => {}
             StorageEvent::Sent { .. } | StorageEvent::Returned(_) => {
                 panic!("the log keeps what it has taken")
             }

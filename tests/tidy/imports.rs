@@ -88,6 +88,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("glommio", &["log", "engine", "broker", "control"]),
     ("hdrhistogram", &["bench", "telemetry", "tuning"]),
     ("indicatif", &["cli"]),
+    ("io_uring", &["log"]),
     ("kafka_protocol", &["broker", "control"]),
     ("lz4_flex", &["wire"]),
     ("mimalloc", &["main"]),

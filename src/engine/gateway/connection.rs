@@ -54,6 +54,8 @@ pub(super) struct Connection<S> {
     /// Bytes parsed so far: where the next frame starts in the client's stream.
     parsed: u64,
     out: Vec<u8>,
+    /// When the oldest answer in `out` was given.
+    answered: Option<Nanos>,
     written: usize,
     /// Said when everything in flight was answered: nothing may follow it.
     goodbye: Vec<u8>,
@@ -70,6 +72,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             need: 1,
             parsed: 0,
             out: Vec::new(),
+            answered: None,
             written: 0,
             goodbye: Vec::new(),
         }
@@ -82,7 +85,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            self.seat.take_answers(&mut self.out, cx.waker());
+            let answered = self.seat.take_answers(&mut self.out, cx.waker());
+            self.answered = self.answered.or(answered);
             if self.seat.is_closing() && self.stage != Stage::Finishing {
                 self.say_goodbye(GoodbyeReason::ServerStopping, None, "the node stops");
             }
@@ -135,6 +139,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         self.out.clear();
         self.written = 0;
+        if let Some(answered) = self.answered.take() {
+            self.seat.note_replied(answered);
+        }
         Ok(Poll::Ready(()))
     }
 

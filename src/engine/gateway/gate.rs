@@ -7,6 +7,7 @@ use std::task::Waker;
 
 use bytes::Bytes;
 
+use crate::clock;
 use crate::frame::{Correlation, ErrorCode, Receipt, Rejected};
 use crate::ids::{Acks, Nanos};
 use crate::mesh::EndpointId;
@@ -70,6 +71,8 @@ struct Place {
     in_flight: u32,
     /// Encoded answers that the connection's task has not taken yet.
     out: Vec<u8>,
+    /// The start of the cycle that brought the first of them.
+    answered: Nanos,
     dirty: bool,
     task: Option<Waker>,
 }
@@ -90,7 +93,14 @@ struct State {
     closing_tasks: Vec<Waker>,
     /// Answers for the guest.
     guests: VecDeque<Reply>,
+    /// When the duty cycle under way began.
+    cycle: Nanos,
+    /// How long answers took from the duty cycle to the kernel, since the core last asked.
+    replied: Vec<u64>,
 }
+
+/// Measurements of replies that wait for the core to take them; more are left out.
+const REPLIED_MAX: usize = 1024;
 
 /// The meeting point.
 #[derive(Debug)]
@@ -124,6 +134,7 @@ impl Gate {
     pub fn new(options: GateOptions, event: Rc<LocalEvent>) -> Gate {
         let state = State {
             intake: VecDeque::with_capacity(options.intake_max),
+            replied: Vec::with_capacity(REPLIED_MAX),
             ..State::default()
         };
         Gate {
@@ -136,6 +147,17 @@ impl Gate {
     /// The bounds.
     pub fn options(&self) -> &GateOptions {
         &self.options
+    }
+
+    /// A duty cycle begins.
+    pub fn start_cycle(&self, now: Nanos) {
+        self.state.borrow_mut().cycle = now;
+    }
+
+    /// Visits how long answers took from the duty cycle that gave them until the kernel had them, in
+    /// nanoseconds: one figure for each time that a connection had written all it had.
+    pub fn take_replied(&self, each: impl FnMut(u64)) {
+        self.state.borrow_mut().replied.drain(..).for_each(each);
     }
 
     /// The next transaction that a connection brought.
@@ -175,6 +197,7 @@ impl Gate {
     /// Leaves an answer for its connection; one that has gone gets none.
     pub fn deliver(&self, reply: &Reply) {
         let mut state = self.state.borrow_mut();
+        let cycle = state.cycle;
         if reply.to.connection == GUEST {
             state.guests.push_back(*reply);
             return;
@@ -186,6 +209,9 @@ impl Gate {
             return;
         }
         place.in_flight -= 1;
+        if place.out.is_empty() {
+            place.answered = cycle;
+        }
         encode(reply, &mut place.out);
         if !place.dirty {
             place.dirty = true;
@@ -316,12 +342,25 @@ impl Seat {
     }
 
     /// Moves the encoded answers to the end of `out`, and leaves `waker` to be woken by the next
-    /// ones.
-    pub fn take_answers(&self, out: &mut Vec<u8>, waker: &Waker) {
+    /// ones. Returns when the oldest of them were given, if there are any.
+    pub fn take_answers(&self, out: &mut Vec<u8>, waker: &Waker) -> Option<Nanos> {
         let mut state = self.gate.state.borrow_mut();
         let place = &mut state.places[self.place as usize];
+        let answered = (!place.out.is_empty()).then_some(place.answered);
         out.append(&mut place.out);
         place.task = Some(waker.clone());
+        answered
+    }
+
+    /// All answers are with the kernel, of which the oldest were given at `answered`.
+    pub fn note_replied(&self, answered: Nanos) {
+        // Once for all answers of a write.
+        #[allow(clippy::disallowed_methods)]
+        let took_ns = clock::monotonic().since(answered);
+        let replied = &mut self.gate.state.borrow_mut().replied;
+        if replied.len() < REPLIED_MAX {
+            replied.push(took_ns);
+        }
     }
 
     /// Transactions without an answer.

@@ -62,11 +62,21 @@ pub(super) enum End {
     Panicked { offset: Offset, message: String },
 }
 
+/// A record of the batch, for the latencies.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Visited {
+    pub offset: Offset,
+    /// When it came in, where that is known.
+    pub taken: Option<Nanos>,
+    /// When it became visible, where that was seen.
+    pub visible: Option<Nanos>,
+}
+
 /// One batch on its way through the handler.
 pub(super) struct Run<'a, H> {
     pub handler: &'a mut H,
     pub outputs: &'a mut Outputs,
-    pub stamps: &'a mut Vec<(Option<Nanos>, Option<Nanos>)>,
+    pub stamps: &'a mut Vec<Visited>,
     pub options: &'a ProcessOptions,
     pub produce: &'a mut Produce,
     pub condemned: Option<&'a Condemned>,
@@ -122,7 +132,11 @@ impl<H: TransactionHandler> Run<'_, H> {
             return Visit::Stop;
         }
         self.next = record.offset.plus(1);
-        self.stamps.push((taken, record.visible));
+        self.stamps.push(Visited {
+            offset: record.offset,
+            taken,
+            visible: record.visible,
+        });
         // Half of the room is kept: for a record that puts out much, and for the handler's state.
         let is_full = self.stamps.len() >= self.records_max
             || self.outputs.stored_bytes_max() * 2 >= self.options.outputs_bytes_max;

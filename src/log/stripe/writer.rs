@@ -231,6 +231,9 @@ impl<D: Disk> Stripe<D> {
         for (slot, position) in &frame.meta.positions {
             self.parts[slot.index()].position_durable = *position;
         }
+        on(StorageEvent::Group {
+            written: frame.sealed_at,
+        });
         frame.for_each_ack(|ack| on(StorageEvent::Durable(ack)));
         self.writer.durable = seq;
         true
