@@ -181,7 +181,7 @@ impl Intake {
     /// Decodes and routes one transaction. Returns it if its way is full.
     fn take_in<S: Producer>(
         &mut self,
-        inbound: Inbound,
+        mut inbound: Inbound,
         around: &mut Surroundings<'_, S>,
     ) -> Option<Routed> {
         let refused = match self.admission {
@@ -203,6 +203,7 @@ impl Intake {
                 let destination = self
                     .table
                     .route(transaction.client_location, transaction.id);
+                around.produce.traces.sample(&mut inbound.trace);
                 self.forward(
                     Routed {
                         inbound,

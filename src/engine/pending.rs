@@ -42,9 +42,38 @@ pub(super) struct Slot {
     /// slot's own, seen before its acknowledgement; otherwise one of an earlier submission whose
     /// acknowledgement was lost.
     pub seen: Option<Seen>,
+    /// What [`super::trace::Traces`] keeps for it; [`NONE`] where it is not traced.
+    pub trace: u32,
     /// In a slot in use: the next submission of the same id that waits for this record. In a free
     /// slot: the next free one.
     pub next: u32,
+}
+
+impl Slot {
+    /// Of a submission that goes to storage now.
+    pub fn new(waiter: Waiter, destination: Destination, fingerprint: Fingerprint) -> Slot {
+        Slot {
+            waiter,
+            destination,
+            fingerprint,
+            appended: None,
+            routed: Nanos(0),
+            accepted: Nanos(0),
+            appended_at: Nanos(0),
+            seen: None,
+            trace: NONE,
+            next: NONE,
+        }
+    }
+
+    /// When it was routed, and when this core took it.
+    pub fn at(self, routed: Nanos, accepted: Nanos) -> Slot {
+        Slot {
+            routed,
+            accepted,
+            ..self
+        }
+    }
 }
 
 /// Slots by token. Its size bounds what one core has in flight.

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use crate::control::tracer::Counts;
 use crate::engine::status::CoreStatus;
 use crate::telemetry::{CounterReader, ShardCounter, StageReader};
 
@@ -17,6 +18,8 @@ pub(in crate::control) struct Board {
     started: Instant,
     /// What holds the partitions.
     pub holder: Holder,
+    /// What became of spans.
+    pub spans: Arc<Counts>,
     running: OnceLock<Running>,
     addresses: OnceLock<Addresses>,
 }
@@ -91,6 +94,7 @@ impl Board {
         Board {
             started: Instant::now(),
             holder,
+            spans: Arc::default(),
             running: OnceLock::new(),
             addresses: OnceLock::new(),
         }
