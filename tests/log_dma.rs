@@ -74,7 +74,7 @@ impl Node {
                 keeper,
             }
         });
-        let disk = DmaDisk::new(path.to_owned(), Rc::new(|| {}));
+        let disk = DmaDisk::new(path.to_owned(), Rc::new(|| {})).expect("a ring");
         Node {
             log: LogStorage::new(starts.collect(), disk),
             clock: Clock::new(),

@@ -69,6 +69,16 @@ impl Schedule {
     }
 }
 
+/// What a feed does while nothing is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// It sleeps until something is, or an answer comes. Being woken takes some ten microseconds, by
+    /// which records and answers are late.
+    Asleep,
+    /// It looks again at once: for a thread that has a CPU of its own.
+    Spinning,
+}
+
 /// Whether a feed goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Go {
@@ -116,6 +126,7 @@ pub fn run<S: Source>(
     port: &mut Submitter,
     acks: Acks,
     schedule: Schedule,
+    waiting: Waiting,
     source: &mut S,
 ) -> Result<u64, S::Error> {
     port.move_here();
@@ -140,9 +151,13 @@ pub fn run<S: Source>(
         if !more && feed.port.outstanding() == 0 {
             return Ok(feed.sent);
         }
-        if work == 0 {
-            let nap = if more { feed.nap() } else { NAP };
-            feed.port.wait(nap);
+        match waiting {
+            Waiting::Asleep if work == 0 => {
+                let nap = if more { feed.nap() } else { NAP };
+                feed.port.wait(nap);
+            }
+            Waiting::Asleep => {}
+            Waiting::Spinning => std::hint::spin_loop(),
         }
     }
 }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::input::InputTransaction;
 use super::progress::Progress;
 use super::run::RunArgs;
-use crate::bench::feed::{self, Go, Schedule, Source};
+use crate::bench::feed::{self, Go, Schedule, Source, Waiting};
 use crate::bench::pace::Pace;
 use crate::clock;
 use crate::control::Node;
@@ -58,7 +58,7 @@ impl Feed<'_> {
                 until: Nanos(u64::MAX),
             },
         };
-        feed::run(&mut submitter, acks, schedule, &mut self)?;
+        feed::run(&mut submitter, acks, schedule, Waiting::Asleep, &mut self)?;
         Ok(self.tally)
     }
 }

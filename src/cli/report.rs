@@ -2,6 +2,7 @@
 //!
 //! Owns: the names in the JSON and the look of the tables. Never does: measuring.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
@@ -69,6 +70,8 @@ pub struct LatencyReport {
     pub consume: Percentiles,
     /// From intake to processed.
     pub end_to_end: Percentiles,
+    /// The stages in between, by the catalogue's names: where the time of the three above goes.
+    pub stages: BTreeMap<&'static str, Percentiles>,
 }
 
 /// The distribution of one latency in microseconds; none where nothing was measured.
@@ -199,15 +202,16 @@ impl RunReport {
     fn latency_table(&self) -> Table {
         let header = ["latency, µs", "count", "p50", "p90", "p99", "p99.9", "max"];
         let mut table = new_table(&header, 1);
-        let stages = [
+        let whole = [
             ("produce", &self.latency.produce),
             ("consume", &self.latency.consume),
             ("end to end", &self.latency.end_to_end),
         ];
-        for (name, latency) in stages {
+        let stages = self.latency.stages.iter().map(|(name, of)| (*name, of));
+        for (name, latency) in whole.into_iter().chain(stages) {
             let us = |value: Option<f64>| or_dash(value.map(|us| format!("{us:.1}")));
             table.add_row([
-                name.to_owned(),
+                name.replace('_', " "),
                 latency.count.to_string(),
                 us(latency.p50_us),
                 us(latency.p90_us),

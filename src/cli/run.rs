@@ -3,6 +3,7 @@
 //! Owns: its arguments, the order of its steps, and what its figures mean. Never does: cores,
 //! storage. The transactions are submitted by `feed`.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
@@ -15,14 +16,14 @@ use super::feed::{Feed, Tally};
 use super::input::{InputError, InputReader, InputTransaction, OnError};
 use super::outcome;
 use super::progress::Progress;
-use super::report::{LatencyReport, RunReport, ShardReport};
+use super::report::{LatencyReport, Percentiles, RunReport, ShardReport};
 use super::settings::{self, Overrides};
 use crate::config::{Config, ConfigError, HttpChoice, ShardConfig};
 use crate::control::signals::StopSignal;
 use crate::control::{Node, NodeOptions, NodeReport, logging};
 use crate::engine::ledger::Ledger;
 use crate::ids::Acks;
-use crate::telemetry::{Counter, Stage};
+use crate::telemetry::{Counter, Stage, StageHistograms};
 
 /// How long what was submitted may take to be processed once everything was submitted.
 const DRAIN_MAX: Duration = Duration::from_secs(300);
@@ -178,11 +179,21 @@ fn report(tally: &Tally, done: &NodeReport, config: &Config) -> RunReport {
             produce: done.histograms.summary(Stage::Produce).into(),
             consume: done.histograms.summary(Stage::Consume).into(),
             end_to_end: done.histograms.summary(Stage::EndToEnd).into(),
+            stages: stages(&done.histograms),
         },
         ..RunReport::default()
     };
     report.set_shards(shards(done, config));
     report
+}
+
+/// What lies between the latencies that a user asks for first, as far as it was met.
+fn stages(histograms: &StageHistograms) -> BTreeMap<&'static str, Percentiles> {
+    let whole = [Stage::Produce, Stage::Consume, Stage::EndToEnd];
+    let parts = Stage::ALL.iter().filter(|stage| !whole.contains(stage));
+    let met = parts.filter(|stage| !histograms.stage(**stage).is_empty());
+    met.map(|stage| (stage.name(), histograms.summary(*stage).into()))
+        .collect()
 }
 
 /// The ledger's totals: of the data directory's whole life, not of this run alone.

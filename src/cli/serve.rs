@@ -13,7 +13,7 @@ use clap::Args;
 use super::outcome;
 use super::settings::{self, Overrides};
 use crate::config::{Config, ConfigError, StorageKind};
-use crate::control::signals::StopSignal;
+use crate::control::signals::{DumpSignal, StopSignal};
 use crate::control::{Node, NodeOptions, logging};
 use crate::engine::ledger::Ledger;
 
@@ -97,6 +97,7 @@ fn execute(args: &ServeArgs) -> Result<(), Box<dyn Error>> {
     logging::start(config.logging.format);
     super::doctor::warn(&config);
     let stop = StopSignal::listen()?;
+    let dump = DumpSignal::listen()?;
     let node = Node::start(&config, NodeOptions::default(), Ledger::new)?;
     node.stay_with_housekeeping();
     let _lines = logging::leave_to_thread()?;
@@ -109,6 +110,9 @@ fn execute(args: &ServeArgs) -> Result<(), Box<dyn Error>> {
             // What is durable stays so; the rest is for the next start to find out.
             let _ = node.stop();
             return Err(failure.into());
+        }
+        if dump.take() {
+            eprintln!("{}", node.slowest());
         }
         std::thread::sleep(WATCH);
     }

@@ -8,8 +8,6 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam::queue::ArrayQueue;
-
 use crate::config::{Config, HttpChoice, StorageKind};
 use crate::cpu::{Oversubscribe, Plan};
 use crate::engine::command::{Command, CoreReport};
@@ -19,12 +17,11 @@ use crate::engine::message::{Reply, Request};
 use crate::engine::process::Remember;
 use crate::engine::status::{CoreStatus, Phase};
 use crate::engine::submitter::Submitter;
-use crate::engine::trace::TraceReader;
 use crate::exactly_once::Fingerprinter;
 use crate::ids::{CoreId, CpuId, ShardId, StripeId};
 use crate::log::state::TornTail;
 use crate::mesh::{self, Bells, Doorbell, Port};
-use crate::telemetry::{CounterReader, CounterSnapshot, StageHistograms, StageReader};
+use crate::telemetry::{CounterSnapshot, StageHistograms};
 
 use super::broker::{Brokers, Doors};
 use super::clusters::{self, Clusters};
@@ -32,13 +29,15 @@ use super::embedded::{Embedded, Kept};
 use super::error::StartError;
 use super::executor::{GuestSeed, Seed, StorageSeed, spawn};
 use super::free::{check_addresses, prepare_unix};
+use super::handle::CoreHandle;
 use super::housekeeping::{self, Housekeeping};
-use super::http::{Addresses, Board, CoreView, Holder, Http, Running, TopicCounts};
+use super::http::{Addresses, Board, Holder, Http, Running, ShardView, TopicCounts};
 use super::layout::Layout;
 use super::placement::Ground;
 use super::places::Places;
 use super::readings::Readings;
 use super::seeds::{Given, Starting};
+use super::slow::{self, Recorders, Slowest};
 use super::tracer::Tracer;
 use super::watch::Watch;
 
@@ -47,28 +46,6 @@ use super::watch::Watch;
 pub struct NodeOptions {
     /// Threads of this process that will submit: see [`Node::submitter`].
     pub ports: u16,
-}
-
-/// A core, as control holds it.
-pub(super) struct CoreHandle {
-    pub status: Arc<CoreStatus>,
-    pub commands: Arc<ArrayQueue<Command>>,
-    pub counters: CounterReader,
-    pub stages: StageReader,
-    pub traces: TraceReader,
-    /// None before the thread is started and after it was waited for.
-    pub thread: Option<JoinHandle<()>>,
-}
-
-impl CoreHandle {
-    /// What the control port may see of it.
-    fn view(&self) -> CoreView {
-        CoreView {
-            status: Arc::clone(&self.status),
-            counters: self.counters.clone(),
-            stages: self.stages.clone(),
-        }
-    }
 }
 
 /// A running node. Dropping it stops it without draining.
@@ -181,14 +158,20 @@ impl<'a> Frame<'a> {
         kafka: Vec<SocketAddr>,
     ) -> Result<Node, StartError> {
         let cores = held.cores.iter().map(CoreHandle::view).collect();
+        let commands = held.cores.iter().map(|it| Arc::clone(&it.commands));
+        let recorders = Recorders {
+            commands: commands.collect(),
+            bells: Arc::clone(&self.bells),
+        };
         let mut shards: Vec<_> = self.config.shards.iter().collect();
         // As the route table has them.
         shards.sort_by_key(|shard| shard.id);
-        let shards = shards.iter().map(|shard| shard.name.clone()).collect();
+        let shards = shards.into_iter().map(ShardView::from).collect();
         self.board.show(Running {
             cores,
             topics,
             shards,
+            recorders,
         });
         let traces = held.cores.iter().map(|core| core.traces.clone());
         let tracer = Tracer::spawn(
@@ -490,6 +473,13 @@ impl Node {
         report.counters = self.counters();
         report.histograms = self.latencies();
         Some(report)
+    }
+
+    /// The slowest transactions of the last minutes, of the cores that answer at once.
+    pub fn slowest(&self) -> Slowest {
+        let mut asked = slow::ask(&self.board);
+        asked.wait(slow::PATIENCE);
+        asked.told(self.board.shards(), crate::clock::monotonic())
     }
 
     /// Ends every core after its last frames are durable and witnessed, or what it has open on

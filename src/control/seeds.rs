@@ -24,7 +24,7 @@ use crate::mesh::{Bells, EndpointId, Port};
 use crate::telemetry::{counters, stages};
 
 use super::executor::{GuestSeed, PartsSeed, Seed, StorageSeed};
-use super::node::CoreHandle;
+use super::handle::CoreHandle;
 use super::places::Places;
 
 /// Commands that a core may have waiting.

@@ -49,33 +49,6 @@ pub(super) struct Slot {
     pub next: u32,
 }
 
-impl Slot {
-    /// Of a submission that goes to storage now.
-    pub fn new(waiter: Waiter, destination: Destination, fingerprint: Fingerprint) -> Slot {
-        Slot {
-            waiter,
-            destination,
-            fingerprint,
-            appended: None,
-            routed: Nanos(0),
-            accepted: Nanos(0),
-            appended_at: Nanos(0),
-            seen: None,
-            trace: NONE,
-            next: NONE,
-        }
-    }
-
-    /// When it was routed, and when this core took it.
-    pub fn at(self, routed: Nanos, accepted: Nanos) -> Slot {
-        Slot {
-            routed,
-            accepted,
-            ..self
-        }
-    }
-}
-
 /// Slots by token. Its size bounds what one core has in flight.
 #[derive(Debug)]
 pub(super) struct Pending {

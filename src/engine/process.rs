@@ -240,10 +240,9 @@ impl<F: HandlerFactory> Process<F> {
         if next == start || !self.finish_batch(lane, partition, next, &tally, storage) {
             return;
         }
-        let done = self.record_latencies(now, produce);
         let unwritten = Unwritten {
             read: now.mono,
-            done,
+            done: self.record_latencies(now, produce),
             lane,
             partition,
             next,

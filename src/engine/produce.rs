@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::clock::Now;
-use crate::exactly_once::{Entry, Fingerprinter, Window};
+use crate::exactly_once::{Entry, Fingerprint, Fingerprinter, Window};
 use crate::frame::ErrorCode;
 use crate::ids::{Acks, Nanos, Offset, ShardId, UnixMillis};
 use crate::storage::{Ack, Offer, Producer, Refusal, StorageEvent};
@@ -93,8 +93,8 @@ impl Produce {
         let Some(destination) = self.place(&routed, storage) else {
             return Accepted::Later(routed);
         };
-        let slot = Slot::new(waiter(&routed), destination, fingerprint);
-        let token = self.pending.insert(slot.at(routed.routed, now));
+        let slot = slot(&routed, destination, fingerprint, now);
+        let token = self.pending.insert(slot);
         if self.window.insert_in_flight(fingerprint, token).is_err() {
             counters.increment(Counter::WindowFull);
             self.pending.remove(token);
@@ -473,6 +473,22 @@ impl Produce {
             token = slot.next;
             each(self, &slot);
         }
+    }
+}
+
+/// What is known of a transaction that is about to be offered.
+fn slot(routed: &Routed, destination: Destination, fingerprint: Fingerprint, now: Nanos) -> Slot {
+    Slot {
+        waiter: waiter(routed),
+        destination,
+        fingerprint,
+        appended: None,
+        routed: routed.routed,
+        accepted: now,
+        appended_at: Nanos(0),
+        seen: None,
+        trace: NONE,
+        next: NONE,
     }
 }
 

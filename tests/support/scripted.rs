@@ -258,6 +258,10 @@ impl Storage for Scripted {
         false
     }
 
+    fn awaits_look(&self) -> bool {
+        false
+    }
+
     fn has_news(&self) -> bool {
         !self.0.borrow().events.is_empty()
     }

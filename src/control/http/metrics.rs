@@ -143,8 +143,8 @@ impl Catalogue {
         write: impl Fn(&mut MetricEncoder<'_>, usize) -> fmt::Result,
     ) -> fmt::Result {
         family(encoder, of, |samples| {
-            for (shard, name) in self.0.shards().iter().enumerate() {
-                let labels = [("shard", name.as_str())];
+            for (shard, view) in self.0.shards().iter().enumerate() {
+                let labels = [("shard", view.name.as_str())];
                 write(&mut samples.encode_family(&labels)?, shard)?;
             }
             Ok(())

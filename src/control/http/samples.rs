@@ -189,9 +189,11 @@ impl Samples {
 mod tests {
     use std::sync::Arc;
 
-    use super::super::board::{CoreView, Holder, Running, TopicCounts};
+    use super::super::board::{CoreView, Holder, Running, ShardView, TopicCounts};
     use super::*;
+    use crate::control::slow::Recorders;
     use crate::engine::status::CoreStatus;
+    use crate::ids::ShardId;
     use crate::telemetry::{Counter, Stage, counters, stages};
 
     #[test]
@@ -209,7 +211,13 @@ mod tests {
                 stages,
             }],
             topics: Arc::new(TopicCounts::default()),
-            shards: vec!["north".to_owned()],
+            shards: vec![ShardView {
+                id: ShardId(0),
+                name: "north".to_owned(),
+                latitude: 60.0,
+                longitude: 10.0,
+            }],
+            recorders: Recorders::default(),
         });
         count.add(Counter::Processed, 100);
         time.record(Stage::Produce, 1_000);

@@ -42,6 +42,10 @@ pub(super) struct Status {
 #[derive(Debug, Serialize)]
 struct ShardStatus {
     shard: String,
+    /// Degrees north.
+    latitude: f64,
+    /// Degrees east.
+    longitude: f64,
     processed: u64,
     dead_lettered: u64,
     duplicates: u64,
@@ -155,8 +159,11 @@ fn shard_of(shard: usize, board: &Board, recent: &Recent) -> ShardStatus {
         let processed = span.of_shard(shard, ShardCounter::Processed);
         processed as f64 / span.seconds()
     });
+    let view = &board.shards()[shard];
     ShardStatus {
-        shard: board.shards()[shard].clone(),
+        shard: view.name.clone(),
+        latitude: view.latitude,
+        longitude: view.longitude,
         processed: count(ShardCounter::Processed),
         dead_lettered: count(ShardCounter::DeadLettered),
         duplicates: count(ShardCounter::Duplicates),
