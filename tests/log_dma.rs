@@ -109,6 +109,7 @@ impl Node {
             key_start: 0,
             key_len: 8,
             taken: self.clock.now().mono,
+            trace: None,
             token: number,
         };
         while let Err((back, _)) = self.log.offer(offer) {

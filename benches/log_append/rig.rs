@@ -153,6 +153,7 @@ impl Rig {
             key_start: 0,
             key_len: 16,
             taken: clock::monotonic(),
+            trace: None,
             token: 0,
         };
         self.log.offer(offer).is_ok()

@@ -14,6 +14,7 @@ use crate::engine::message::Answer;
 use crate::engine::submitter::{Entrance, Submitter};
 use crate::frame::Correlation;
 use crate::ids::{Acks, Nanos};
+use crate::telemetry::TraceContext;
 
 /// Submissions between two looks at the answers.
 const BURST: u64 = 64;
@@ -104,6 +105,11 @@ pub trait Source {
     /// Ends the feed at once.
     fn encode(&mut self, number: u64) -> Result<Bytes, Self::Error>;
 
+    /// The trace that this transaction belongs to; none unless the source says so.
+    fn trace(&self, _number: u64) -> Option<TraceContext> {
+        None
+    }
+
     /// One was handed over that was meant to be at `intended`.
     fn sent(&mut self, intended: Nanos);
 
@@ -182,7 +188,12 @@ impl Feed<'_> {
             // An answer brings it back, so nothing has to be looked up.
             let mark = Correlation(intended.0);
             let entrance = Entrance::InTurn;
-            if let Err(body) = self.port.submit(entrance, body, self.acks, mark, intended) {
+            let trace = source.trace(self.sent);
+            let acks = self.acks;
+            let submitted = self
+                .port
+                .submit_traced(entrance, body, acks, mark, intended, trace);
+            if let Err(body) = submitted {
                 self.held = Some((body, intended));
                 break;
             }

@@ -20,6 +20,7 @@ use crate::engine::message::Answer;
 use crate::engine::submitter::Submitter;
 use crate::ids::{Acks, Nanos};
 use crate::limits::TRANSACTION_ID_BYTES_MAX;
+use crate::telemetry::TraceContext;
 use crate::transaction::{TransactionRef, codec};
 
 /// What was submitted and answered.
@@ -90,6 +91,11 @@ impl Source for Feed<'_> {
         let mut body = Vec::with_capacity(codec::encoded_len(&transaction));
         codec::encode(&transaction, &mut body)?;
         Ok(body.into())
+    }
+
+    fn trace(&self, number: u64) -> Option<TraceContext> {
+        let count = self.transactions.len() as u64;
+        self.transactions[(number % count) as usize].trace
     }
 
     fn sent(&mut self, _intended: Nanos) {

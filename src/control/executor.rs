@@ -129,6 +129,7 @@ pub(super) struct PartsSeed {
     pub fingerprinter: crate::exactly_once::Fingerprinter,
     pub counters: crate::telemetry::CounterWriter,
     pub stages: crate::telemetry::StageWriter,
+    pub traces: crate::engine::trace::Traces,
     pub status: Arc<CoreStatus>,
     pub commands: Arc<crossbeam::queue::ArrayQueue<crate::engine::command::Command>>,
 }
@@ -229,6 +230,7 @@ async fn live<F: HandlerFactory, M: StorageSeed, G: GuestSeed<M::Storage>>(
         gate: Rc::clone(&gate),
         counters: seed.parts.counters,
         stages: seed.parts.stages,
+        traces: seed.parts.traces,
         status: Arc::clone(&seed.parts.status),
         commands: seed.parts.commands,
     };

@@ -8,6 +8,7 @@ use crossbeam::queue::ArrayQueue;
 use super::http::CoreView;
 use crate::engine::command::Command;
 use crate::engine::status::CoreStatus;
+use crate::engine::trace::TraceReader;
 use crate::telemetry::{CounterReader, StageReader};
 
 /// A core, as control holds it.
@@ -16,6 +17,7 @@ pub(super) struct CoreHandle {
     pub commands: Arc<ArrayQueue<Command>>,
     pub counters: CounterReader,
     pub stages: StageReader,
+    pub traces: TraceReader,
     /// None before the thread is started and after it was waited for.
     pub thread: Option<JoinHandle<()>>,
 }

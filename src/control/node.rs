@@ -1,9 +1,7 @@
 //! A node: its cores, its keeper, its data directory, from start to stop.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpStream};
-use std::os::unix::fs::FileTypeExt as _;
-use std::os::unix::net::UnixStream;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -30,6 +28,7 @@ use super::clusters::{self, Clusters};
 use super::embedded::{Embedded, Kept};
 use super::error::StartError;
 use super::executor::{GuestSeed, Seed, StorageSeed, spawn};
+use super::free::{check_addresses, prepare_unix};
 use super::handle::CoreHandle;
 use super::housekeeping::{self, Housekeeping};
 use super::http::{Addresses, Board, Holder, Http, Running, ShardView, TopicCounts};
@@ -39,11 +38,8 @@ use super::places::Places;
 use super::readings::Readings;
 use super::seeds::{Given, Starting};
 use super::slow::{self, Recorders, Slowest};
+use super::tracer::Tracer;
 use super::watch::Watch;
-
-/// How long the socket of a process that was killed may still take connections: the kernel closes
-/// what its io_uring had under way only after the process is gone.
-const LISTENER_GONE_MAX: Duration = Duration::from_secs(5);
 
 /// What a node is besides its configuration.
 #[derive(Debug, Clone, Copy, Default)]
@@ -66,6 +62,8 @@ pub struct Node {
     watch: Option<Watch>,
     /// The embedded log's; none on clusters. Outlives the cores, too.
     kept: Option<Kept>,
+    /// Tells of what the cores leave; outlives them, too.
+    tracer: Option<Tracer>,
     housekeeping: Vec<CpuId>,
     board: Arc<Board>,
     /// The control port; none where it is off. Answers until the cores have ended.
@@ -175,6 +173,16 @@ impl<'a> Frame<'a> {
             shards,
             recorders,
         });
+        let traces = held.cores.iter().map(|core| core.traces.clone());
+        let tracer = Tracer::spawn(
+            traces.collect(),
+            &self.config.trace,
+            Arc::clone(&self.board.spans),
+        );
+        let tracer = tracer.map_err(|error| StartError::System {
+            what: "starting the tracer",
+            reason: error.to_string(),
+        })?;
         let capacity = self.config.node.mesh_capacity as usize;
         let mut node = Node {
             cores: held.cores,
@@ -187,6 +195,7 @@ impl<'a> Frame<'a> {
             unix: self.config.gateway.unix.clone(),
             watch: Some(self.watch),
             kept,
+            tracer: Some(tracer),
             housekeeping: self.plan.housekeeping.clone(),
             board: self.board,
             http: self.http,
@@ -492,6 +501,7 @@ impl Node {
                 let _ = thread.join();
             }
         }
+        drop(self.tracer.take());
         drop(self.http.take());
         drop(self.watch.take());
         drop(self.kept.take());
@@ -542,48 +552,4 @@ impl std::fmt::Debug for Node {
             .field("cores", &self.cores.len())
             .finish_non_exhaustive()
     }
-}
-
-/// Every core will bind each address with SO_REUSEPORT, and so could another node of the same
-/// user, unnoticed. A connection finds that out; a bind without SO_REUSEPORT would, too, but it also
-/// fails for a minute after a node that ended its connections itself (TIME_WAIT).
-fn check_addresses(addresses: &[SocketAddr]) -> Result<(), StartError> {
-    for address in addresses {
-        let start = Instant::now();
-        while TcpStream::connect_timeout(address, LISTENER_GONE_MAX).is_ok() {
-            if start.elapsed() > LISTENER_GONE_MAX {
-                return Err(StartError::Listen {
-                    address: address.to_string(),
-                    reason: "another process listens there".to_owned(),
-                });
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-    Ok(())
-}
-
-/// Removes what an earlier node left at the sockets' paths; refuses one that is in use.
-fn prepare_unix(paths: &[PathBuf]) -> Result<(), StartError> {
-    for path in paths {
-        let refused = |reason: String| StartError::Listen {
-            address: path.display().to_string(),
-            reason,
-        };
-        let Ok(metadata) = std::fs::symlink_metadata(path) else {
-            continue;
-        };
-        if !metadata.file_type().is_socket() {
-            return Err(refused("something that is no socket is there".to_owned()));
-        }
-        let start = Instant::now();
-        while UnixStream::connect(path).is_ok() {
-            if start.elapsed() > LISTENER_GONE_MAX {
-                return Err(refused("another process listens there".to_owned()));
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        std::fs::remove_file(path).map_err(|error| refused(error.to_string()))?;
-    }
-    Ok(())
 }

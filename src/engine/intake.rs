@@ -185,7 +185,7 @@ impl Intake {
     /// Decodes and routes one transaction. Returns it if its way is full.
     fn take_in<S: Producer>(
         &mut self,
-        inbound: Inbound,
+        mut inbound: Inbound,
         around: &mut Surroundings<'_, S>,
     ) -> Option<Routed> {
         let refused = match self.admission {
@@ -213,6 +213,7 @@ impl Intake {
                     let flows = &mut around.counters.flows;
                     flows.add(transaction.client_location, shard, FLOW_NOTED.into());
                 }
+                around.produce.traces.sample(&mut inbound.trace);
                 self.forward(
                     Routed {
                         inbound,

@@ -11,7 +11,7 @@ use crate::frame::ErrorCode;
 use crate::ids::{Acks, Nanos, Offset, ShardId, UnixMillis};
 use crate::storage::{Ack, Offer, Producer, Refusal, StorageEvent};
 use crate::telemetry::{
-    Counter, CounterWriter, Flight, Recorder, ShardCounter, Stage, StageWriter, Stamps,
+    Counter, CounterWriter, Flight, Recorder, ShardCounter, Stage, StageWriter, Stamps, Traceparent,
 };
 use crate::transaction::Submission;
 
@@ -19,6 +19,7 @@ use super::message::{Answer, Destination, Inbound, Routed, Stored};
 use super::pending::{NONE, Pending, Seen, Slot, Waiter};
 use super::reply::Outbox;
 use super::route::RouteTable;
+use super::trace::Traces;
 
 /// One of this many duty cycles with something to append is timed.
 const APPEND_TIMED: u32 = 16;
@@ -53,6 +54,7 @@ pub(super) struct Produce {
     pub fingerprinter: Fingerprinter,
     pub stages: StageWriter,
     pub recorder: Recorder,
+    pub traces: Traces,
     /// When the write was begun whose records become durable now.
     pub written: Nanos,
     /// Flushes with something to append, to time one of many.
@@ -91,9 +93,8 @@ impl Produce {
         let Some(destination) = self.place(&routed, storage) else {
             return Accepted::Later(routed);
         };
-        let token = self
-            .pending
-            .insert(slot(&routed, destination, fingerprint, now));
+        let slot = slot(&routed, destination, fingerprint, now);
+        let token = self.pending.insert(slot);
         if self.window.insert_in_flight(fingerprint, token).is_err() {
             counters.increment(Counter::WindowFull);
             self.pending.remove(token);
@@ -105,12 +106,14 @@ impl Produce {
             destination: nearest,
             routed: routed_at,
         } = routed;
+        let trace = self.begin_trace(&inbound, token);
         let offer = Offer {
             partition: destination.partition,
             value: inbound.body,
             key_start: key.start,
             key_len: key.len,
             taken: inbound.taken,
+            trace,
             token,
         };
         let Err((offer, refusal)) = storage.offer(offer) else {
@@ -121,7 +124,8 @@ impl Produce {
             return Accepted::Done;
         };
         self.window.forget(fingerprint);
-        self.pending.remove(token);
+        let slot = self.pending.remove(token);
+        self.traces.forget(slot.trace);
         let Some(code) = final_refusal(refusal) else {
             counters.increment(Counter::StorageFull);
             return Accepted::Later(Routed {
@@ -139,6 +143,12 @@ impl Produce {
             outbox.send(inbound.reply_to, Answer::Rejected(code));
         }
         Accepted::Done
+    }
+
+    /// The header of a record that belongs to a trace.
+    fn begin_trace(&mut self, inbound: &Inbound, token: u32) -> Option<Box<Traceparent>> {
+        let context = inbound.trace.as_deref()?;
+        Some(self.traces.begin(context, &mut self.pending, token))
     }
 
     fn count_duplicate(&self, routed: &Routed, counters: &mut CounterWriter) {
@@ -183,7 +193,11 @@ impl Produce {
                 );
             }
             (Acks::Leader | Acks::All, _) => {
-                let later = self.pending.insert(Slot { waiter, ..slot });
+                let later = self.pending.insert(Slot {
+                    waiter,
+                    trace: NONE,
+                    ..slot
+                });
                 self.pending.chain(first, later);
             }
         }
@@ -225,6 +239,7 @@ impl Produce {
             }
             StorageEvent::Sent { token } => {
                 let slot = self.pending.remove(token);
+                self.traces.forget(slot.trace);
                 // Where it lies is unknown: only processing can tell its duplicates.
                 self.window.forget(slot.fingerprint);
                 counters.increment(Counter::AckedNone);
@@ -246,6 +261,7 @@ impl Produce {
                 }
                 None => {
                     let slot = self.pending.remove(token);
+                    self.traces.forget(slot.trace);
                     self.window.forget(slot.fingerprint);
                     fail(&slot, outbox, counters);
                     self.release_chain(slot.next, |_, later| fail(later, outbox, counters));
@@ -279,8 +295,9 @@ impl Produce {
                 now.mono,
             )
             .expect("the id is in flight, so it has its place");
-        if self.recorder.wants(now.mono.since(slot.waiter.taken)) {
-            self.keep_slow(&slot, offset, now);
+        let took_ns = now.mono.since(slot.waiter.taken);
+        if self.recorder.wants(took_ns) || slot.trace != NONE {
+            self.tell(&slot, offset, now, counters);
         }
         self.settle(&slot, Acks::All, Submission::First, now, outbox, counters);
         self.release_chain(slot.next, |this, later| {
@@ -299,10 +316,11 @@ impl Produce {
         });
     }
 
-    /// Keeps a transaction that is durable only now in the flight recorder.
+    /// Keeps a transaction that is durable only now in the flight recorder, if it was slow, and tells
+    /// of it, if it is traced.
     #[cold]
-    fn keep_slow(&mut self, slot: &Slot, offset: Offset, now: Now) {
-        self.recorder.keep(Flight {
+    fn tell(&mut self, slot: &Slot, offset: Offset, now: Now, counters: &mut CounterWriter) {
+        let flight = Flight {
             shard: slot.destination.shard,
             index: slot.destination.index,
             partition: slot.destination.partition,
@@ -317,7 +335,14 @@ impl Produce {
                 durable: now.mono,
                 ..Stamps::default()
             },
-        });
+        };
+        let is_slow = self.recorder.wants(flight.stamps.total_ns());
+        let is_kept = is_slow && self.recorder.keep(flight);
+        if slot.trace != NONE {
+            self.traces.sent(slot.trace, flight, counters);
+        } else if is_kept {
+            self.traces.slow(flight, counters);
+        }
     }
 
     /// Whether the flush that comes is timed: one of many with something to append.
@@ -462,6 +487,7 @@ fn slot(routed: &Routed, destination: Destination, fingerprint: Fingerprint, now
         accepted: now,
         appended_at: Nanos(0),
         seen: None,
+        trace: NONE,
         next: NONE,
     }
 }

@@ -1,7 +1,9 @@
 //! What the engine counts and times.
 //!
 //! Owns: the catalogue of every metric, per-core counters, figures per shard, latency histograms per
-//! stage and their table for other tools, the slowest transactions, where transactions come from, the tracker of stalls. Never does: read a clock, export (the control plane reads and merges).
+//! stage and their table for other tools, the slowest transactions, where transactions come from,
+//! contexts of traces, the tracker of stalls. Never does: read a clock, export (the control plane reads
+//! and merges).
 //! Runs on: each core writes its own; any thread reads them.
 
 mod catalogue;
@@ -14,8 +16,9 @@ mod histograms;
 mod latencies;
 mod shards;
 mod stall;
+mod trace;
 
-pub use catalogue::{Counter, Gauge, Scope, ShardCounter, Stage, Total, Unit};
+pub use catalogue::{Counter, Gauge, NodeCounter, Scope, ShardCounter, Stage, Total, Unit};
 pub use counters::{CounterReader, CounterSnapshot, CounterWriter, counters};
 pub use families::{Family, Kind, PREFIX, families, page};
 pub use flight::{Flight, KEPT_PER_MINUTE, MINUTES, Recorder, Stamps};
@@ -26,3 +29,7 @@ pub use latencies::{
 };
 pub use shards::{CoarseLatencies, ShardReader, ShardWriter, shard_figures};
 pub use stall::{Cycle, StallReport, StallTracker};
+pub use trace::{
+    IdSource, Leg, Sampler, TRACE_CONTEXT_BYTES, TRACE_HEADER, TRACEPARENT_BYTES, TraceContext,
+    Traced, Traceparent, TraceparentError,
+};

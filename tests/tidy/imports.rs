@@ -30,9 +30,9 @@ const MODULES: &[(&str, May)] = &[
     ("limits", Import(&[])),
     ("location", Import(&[])),
     ("exactly_once", Import(&["transaction"])),
-    ("frame", Import(&["transaction"])),
+    ("frame", Import(&["telemetry", "transaction"])),
     ("geo", Import(&[])),
-    ("storage", Import(&[])),
+    ("storage", Import(&["telemetry"])),
     ("telemetry", Import(&[])),
     ("transaction", Import(&[])),
     ("wire", Import(&["transaction"])),
@@ -101,7 +101,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("snap", &["wire"]),
     ("tokio", &["control"]),
     ("toml", &["config", "tuning"]),
-    ("ureq", &["cli"]),
+    ("ureq", &["cli", "control"]),
 ];
 
 /// Modules without a row, and rows without a module.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::ShardConfig;
 use crate::control::slow::Recorders;
+use crate::control::tracer::Counts;
 use crate::engine::status::CoreStatus;
 use crate::ids::ShardId;
 use crate::telemetry::{CounterReader, ShardCounter, StageReader};
@@ -21,6 +22,8 @@ pub(in crate::control) struct Board {
     started: Instant,
     /// What holds the partitions.
     pub holder: Holder,
+    /// What became of spans.
+    pub spans: Arc<Counts>,
     running: OnceLock<Running>,
     addresses: OnceLock<Addresses>,
 }
@@ -119,6 +122,7 @@ impl Board {
         Board {
             started: Instant::now(),
             holder,
+            spans: Arc::default(),
             running: OnceLock::new(),
             addresses: OnceLock::new(),
         }

@@ -12,10 +12,10 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{self, Registry};
 
 use super::board::{Board, CoreView};
-use super::figures::{of_core, of_node, of_shard, seconds};
+use super::figures::{node_count, of_core, of_node, of_shard, seconds};
 use crate::telemetry::{
-    BUCKET_NS, Buckets, Counter, Family, Gauge, Kind, PREFIX, Scope, ShardCounter, Stage, Total,
-    Unit, families,
+    BUCKET_NS, Buckets, Counter, Family, Gauge, Kind, NodeCounter, PREFIX, Scope, ShardCounter,
+    Stage, Total, Unit, families,
 };
 
 /// Makes the page.
@@ -94,6 +94,12 @@ impl Collector for Catalogue {
         for counter in ShardCounter::ALL {
             self.each_shard(encoder, counter.family(), |sample, shard| {
                 let value = self.0.of_shard(shard, counter);
+                sample.encode_counter::<NoLabelSet, _, u64>(&value, None)
+            })?;
+        }
+        for counter in NodeCounter::ALL {
+            let value = node_count(counter, &self.0);
+            family(encoder, counter.family(), |sample| {
                 sample.encode_counter::<NoLabelSet, _, u64>(&value, None)
             })?;
         }
