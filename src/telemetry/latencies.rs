@@ -102,9 +102,15 @@ impl LatencyWriter {
     /// Records a latency. One out of the range counts as the range's end.
     #[inline]
     pub fn record(&mut self, latency_ns: u64) {
+        self.record_n(latency_ns, 1);
+    }
+
+    /// Records the same latency `count` times.
+    #[inline]
+    pub fn record_n(&mut self, latency_ns: u64, count: u64) {
         let latency_ns = latency_ns.clamp(1, LATENCY_NS_MAX);
-        add(&self.0.counts[place(HALF_BITS, latency_ns)], 1);
-        add(&self.0.sum_ns, latency_ns);
+        add(&self.0.counts[place(HALF_BITS, latency_ns)], count);
+        add(&self.0.sum_ns, latency_ns.wrapping_mul(count));
     }
 }
 
@@ -178,7 +184,13 @@ impl StageWriter {
     /// Records one latency.
     #[inline]
     pub fn record(&mut self, stage: Stage, latency_ns: u64) {
-        self.0[stage.index()].record(latency_ns);
+        self.record_n(stage, latency_ns, 1);
+    }
+
+    /// Records the same latency `count` times.
+    #[inline]
+    pub fn record_n(&mut self, stage: Stage, latency_ns: u64, count: u64) {
+        self.0[stage.index()].record_n(latency_ns, count);
     }
 }
 
@@ -208,16 +220,18 @@ mod tests {
         /// A copy is what the crate itself would have recorded.
         #[test]
         fn a_snapshot_is_the_histogram_of_the_same_latencies(
-            latencies_ns in proptest::collection::vec((0u32..37, any::<u64>()), 1..200)
+            latencies_ns in proptest::collection::vec((0u32..37, any::<u64>(), 0u64..4), 1..200)
         ) {
             let (mut writer, reader) = latencies();
             let mut expected = empty_histogram();
             let mut sum = 0;
-            for (bits, random) in latencies_ns {
+            for (bits, random, count) in latencies_ns {
                 let latency_ns = random & ((1 << bits) - 1);
                 writer.record(latency_ns);
-                expected.saturating_record(latency_ns.clamp(1, LATENCY_NS_MAX));
-                sum += latency_ns.clamp(1, LATENCY_NS_MAX);
+                writer.record_n(latency_ns, count);
+                let clamped = latency_ns.clamp(1, LATENCY_NS_MAX);
+                expected.saturating_record_n(clamped, count + 1);
+                sum += clamped * (count + 1);
             }
             let found = reader.snapshot();
             prop_assert_eq!(found.len(), expected.len());
