@@ -110,6 +110,7 @@ impl Node {
             key_len: 8,
             taken: self.clock.now().mono,
             token: number,
+            seat: number,
         };
         while let Err((back, _)) = self.log.offer(offer) {
             offer = back;

@@ -102,18 +102,18 @@ fn nothing_is_visible_before_it_is_durable() {
 }
 
 #[test]
-fn taken_and_visible_stamps_come_back_with_the_record() {
+fn what_was_offered_beside_a_record_comes_back_with_it() {
     let mut rig = Rig::new(3, Pace::Polls(3));
     let taken = rig.now.mono;
     rig.offer(0, 0, 10);
     rig.settle();
     let mut stamps = None;
     rig.read_range(0, Offset(0), |record| {
-        stamps = Some((record.taken, record.visible))
+        stamps = Some((record.taken, record.seat, record.visible))
     })
     .unwrap();
-    let (seen_taken, visible) = stamps.unwrap();
-    assert_eq!(seen_taken, Some(taken));
+    let (seen_taken, seat, visible) = stamps.unwrap();
+    assert_eq!((seen_taken, seat), (Some(taken), Some(7)));
     assert!(visible.unwrap() > taken && visible.unwrap() <= rig.now.mono);
 }
 

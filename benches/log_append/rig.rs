@@ -152,6 +152,7 @@ impl Rig {
             key_len: 16,
             taken: clock::monotonic(),
             token: 0,
+            seat: 0,
         };
         self.log.offer(offer).is_ok()
     }

@@ -140,6 +140,7 @@ impl<S: Storage, F: HandlerFactory, G: Guest<S>> Core<S, F, G> {
             stages: parts.stages,
             recorder: Recorder::new(),
             written: Nanos(0),
+            is_kept: false,
             flushes: 0,
             offered: false,
             table: parts.table,

@@ -21,6 +21,8 @@ pub struct Record<'a> {
     pub value: &'a [u8],
     /// [`super::Offer::taken`], where the record was offered to this process and is still in memory.
     pub taken: Option<Nanos>,
+    /// [`super::Offer::seat`], likewise.
+    pub seat: Option<u32>,
     /// When the record became visible, where that was seen by this process.
     pub visible: Option<Nanos>,
 }

@@ -187,6 +187,7 @@ impl Rig {
             key_len: 12,
             taken: self.now.mono,
             token: number,
+            seat: number + 7,
         };
         self.log.offer(offer).map_err(|(_, refusal)| refusal)
     }

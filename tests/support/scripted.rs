@@ -186,6 +186,7 @@ impl Consumer for Scripted {
                 key,
                 value,
                 taken: None,
+                seat: None,
                 visible: None,
             };
             if visit(record) == Visit::Stop {

@@ -189,6 +189,7 @@ impl Part {
                 key: message.key(),
                 value: message.value(),
                 taken,
+                seat: None,
                 visible: Some(*arrived),
             };
             next = Some(offset.plus(1));

@@ -21,6 +21,7 @@ pub(super) struct Meta {
     key_start: u32,
     key_len: u32,
     taken: Nanos,
+    seat: u32,
 }
 
 /// The token of an output of the open commit `number` of a partition.
@@ -51,6 +52,7 @@ impl Cluster {
             key_start: offer.key_start,
             key_len: offer.key_len,
             taken: offer.taken,
+            seat: offer.seat,
         };
         match self.producer.send(topic, index, key, offer.value, token) {
             Ok(()) => {
@@ -168,6 +170,7 @@ impl Cluster {
                             key_len: meta.key_len,
                             taken: meta.taken,
                             token,
+                            seat: meta.seat,
                         }));
                     }
                     (Persisted::No | Persisted::Maybe, _) => {
