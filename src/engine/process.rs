@@ -397,46 +397,48 @@ impl<F: HandlerFactory> Process<F> {
         let done = clock::monotonic().max(now.mono);
         let stages = &mut produce.stages;
         stages.record(Stage::Process, done.since(now.mono));
-        for visible in self.stamps.iter().filter_map(|visited| visited.visible) {
-            stages.record(Stage::TailRead, now.mono.since(visible));
-            stages.record(Stage::Consume, done.since(visible));
+        // What one write has made visible is mostly the whole batch.
+        for together in self.stamps.chunk_by(|a, b| a.visible == b.visible) {
+            let Some(visible) = together[0].visible else {
+                continue;
+            };
+            let count = together.len() as u64;
+            stages.record_n(Stage::TailRead, now.mono.since(visible), count);
+            stages.record_n(Stage::Consume, done.since(visible), count);
         }
         done
     }
 
     /// Tells the flight recorder of a batch whose group is written: kept ones learn when they were
-    /// processed, and what has become slow by waiting for the handler is kept now.
+    /// processed, and the slowest one is kept now if it has become slow by waiting for the handler. One
+    /// of a batch, since what waits longer and longer is slow in all its batches.
     fn keep_slow(&self, batch: &Unwritten, produce: &mut Produce) {
         let (read, done) = (batch.read, batch.done);
         let recorder = &mut produce.recorder;
         recorder.processed(batch.partition, batch.next, read, done);
-        // Records lie in the order in which they came in, but for those that others wrote.
-        let oldest = self.stamps.iter().find_map(|visited| visited.taken);
-        if !oldest.is_some_and(|taken| recorder.wants(done.since(taken))) {
+        let known = self.stamps.iter().filter_map(|it| Some((it.taken?, it)));
+        let Some((taken, slowest)) = known.min_by_key(|(taken, _)| *taken) else {
+            return;
+        };
+        if !recorder.wants(done.since(taken)) {
             return;
         }
         let destination = produce.table.destination(batch.partition);
         let destination = destination.expect("only shards' are processed");
-        for visited in &self.stamps {
-            let Some(taken) = visited.taken else { continue };
-            if !recorder.wants(done.since(taken)) {
-                continue;
-            }
-            recorder.keep(Flight {
-                shard: destination.shard,
-                index: destination.index,
-                partition: batch.partition,
-                offset: visited.offset,
-                acks: None,
-                stamps: Stamps {
-                    taken,
-                    durable: visited.visible.unwrap_or_default(),
-                    read,
-                    processed: done,
-                    ..Stamps::default()
-                },
-            });
-        }
+        recorder.keep(Flight {
+            shard: destination.shard,
+            index: destination.index,
+            partition: batch.partition,
+            offset: slowest.offset,
+            acks: None,
+            stamps: Stamps {
+                taken,
+                durable: slowest.visible.unwrap_or_default(),
+                read,
+                processed: done,
+                ..Stamps::default()
+            },
+        });
     }
 
     fn halt(&mut self, reason: String) {
