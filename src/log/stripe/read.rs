@@ -120,10 +120,26 @@ impl<D: Disk> Stripe<D> {
         if from >= part.visible() {
             return Ok(ReadOutcome::Empty);
         }
-        match part.in_memory(from) {
-            Some(at) => self.read_memory(at, from, visit),
-            None => self.read_device(slot, from, core, visit),
+        if part.in_memory(from).is_none() {
+            return self.read_device(slot, from, core, visit);
         }
+        let (mut next, mut wanted) = (from, Visit::Continue);
+        while wanted == Visit::Continue
+            && next < part.visible()
+            && let Some(at) = part.in_memory(next)
+        {
+            let read = self.read_memory(at, next, &mut |record| {
+                wanted = visit(record);
+                wanted
+            });
+            match read {
+                Ok(after) => next = after,
+                // What was visited counts; the damage is met again at the start of the next read.
+                Err(_) if next > from => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(ReadOutcome::Records(next))
     }
 
     /// The bytes of a frame in memory, what is kept beside them, and when it became durable.
@@ -143,7 +159,7 @@ impl<D: Disk> Stripe<D> {
         at: TailRef,
         from: Offset,
         visit: &mut impl FnMut(Record<'_>) -> Visit,
-    ) -> Result<ReadOutcome, ReadError> {
+    ) -> Result<Offset, ReadError> {
         let (bytes, meta, visible) = self.frame_in_memory(at.frame);
         let batch: &BatchMeta = &meta.batches[at.batch as usize];
         let offered = match batch.source {
@@ -156,7 +172,6 @@ impl<D: Disk> Stripe<D> {
         let stamps = Stamps { offered, visible };
         BatchView::parse_trusted(bytes)
             .and_then(|view| visit_batch(view, from, stamps, visit))
-            .map(ReadOutcome::Records)
             .map_err(|error| {
                 let partition = self.parts[batch.slot.index()].id;
                 ReadError::Corrupt(format!(
