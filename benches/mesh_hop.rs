@@ -117,6 +117,7 @@ fn request(number: u64) -> Request {
         },
         acks: Acks::All,
         taken: Nanos(0),
+        trace: None,
     })
 }
 

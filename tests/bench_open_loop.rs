@@ -69,6 +69,7 @@ fn troubled(directory: &Path, trouble: Trouble, at: u64, load: &Load) -> Measure
         to: None,
         data_parent: directory.to_path_buf(),
         cores: Some(1),
+        idle: None,
         traffic: Traffic {
             topics: 3,
             partitions: 2,

@@ -1,5 +1,7 @@
 //! What is told of a benchmark: the page, and two reports side by side.
 
+#[path = "support/browser.rs"]
+mod browser;
 #[path = "support/bench_report.rs"]
 mod sample;
 #[path = "support/skip.rs"]
@@ -14,9 +16,6 @@ use corelane::bench::meters::Span;
 use corelane::bench::report::html::page;
 use corelane::bench::report::model::{Kind, Report, Run};
 use sample::{report, run};
-
-/// Browsers that draw without a screen, by the names of their packages.
-const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
 
 /// What a page holds as its data.
 fn data(page: &str) -> &str {
@@ -114,10 +113,7 @@ fn shown(browser: &Path, report: &Report) -> String {
 
 #[test]
 fn a_browser_draws_every_curve() {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut places =
-        std::env::split_paths(&path).flat_map(|folder| BROWSERS.map(|name| folder.join(name)));
-    let Some(browser) = places.find(|place| place.is_file()) else {
+    let Some(browser) = browser::find() else {
         return skip::skip("needs a browser: chromium");
     };
     let drawn = shown(&browser, &report(vec![run(1.0), partial(2.0)]));

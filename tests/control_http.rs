@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 use corelane::client::ClientOptions;
 use corelane::config::Config;
 use corelane::telemetry::families;
+use rustix::process::Signal;
+use serde_json::Value;
 
 use http::get;
 use load::transaction;
@@ -124,7 +126,7 @@ fn what_is_told_is_what_was_submitted() {
     assert_eq!(page.sum("corelane_partition_leaders"), 32.0);
     assert_eq!(page.sum("corelane_partition_replicas"), 32.0);
     let status = get(&address, "/v1/status").unwrap();
-    let status: serde_json::Value = serde_json::from_str(&status.body).unwrap();
+    let status: Value = serde_json::from_str(&status.body).unwrap();
     assert_eq!(status["counters"]["processed"], COUNT);
     assert_eq!(status["latencies"]["produce"]["count"], COUNT);
     assert_eq!(status["cores"].as_array().unwrap().len(), 2);
@@ -175,6 +177,80 @@ fn the_older_text_format_is_there_for_who_asks_for_it() {
     let answer = http::get_as(&address, "/metrics", both).unwrap();
     openmetrics::parse(&answer.body).unwrap_or_else(|error| panic!("{error}"));
     drop(node);
+}
+
+/// Each of the slowest names a record, and what is told of its time adds up.
+#[test]
+fn the_slowest_transactions_are_told_stage_by_stage() {
+    const COUNT: u64 = 300;
+    let (node, address) = start(2);
+    let none: Value = serde_json::from_str(&get(&address, "/v1/slow").unwrap().body).unwrap();
+    assert_eq!(none["slowest"], Value::Array(Vec::new()));
+    submit(&node, 0..COUNT);
+    until(&address, |page| {
+        page.sum("corelane_processed_total") == COUNT as f64
+    });
+    let deadline = Instant::now() + PATIENCE;
+    let told = loop {
+        // Many at once get the same page, and all of them get one.
+        let pages: Vec<String> = std::thread::scope(|scope| {
+            let ask = || get(&address, "/v1/slow").unwrap().body;
+            let asked: Vec<_> = (0..20).map(|_| scope.spawn(ask)).collect();
+            asked.into_iter().map(|it| it.join().unwrap()).collect()
+        });
+        let told: Value = serde_json::from_str(&pages[0]).unwrap();
+        // The first page may be that from before.
+        if !told["slowest"].as_array().unwrap().is_empty() {
+            break told;
+        }
+        assert!(Instant::now() < deadline, "{told:#}");
+    };
+    assert_eq!(told["missing_cores"], Value::Array(Vec::new()));
+    let slowest = told["slowest"].as_array().unwrap();
+    assert!(slowest.len() > 16, "of both cores: {told:#}");
+    let shards = Config::default().shards;
+    let mut cores = BTreeSet::new();
+    let mut before = f64::INFINITY;
+    for it in slowest {
+        let total = it["total_us"].as_f64().unwrap();
+        assert!(total > 0.0 && total <= before, "{it:#}");
+        before = total;
+        cores.insert(it["core"].as_u64().unwrap());
+        assert!(shards.iter().any(|shard| it["shard"] == *shard.name));
+        let stages = it["stages"].as_array().unwrap().iter();
+        let sum: f64 = stages.map(|stage| stage["took_us"].as_f64().unwrap()).sum();
+        assert!((sum - total).abs() < 0.01 * total + 0.01, "{it:#}");
+        for moment in ["taken", "routed", "accepted", "appended", "durable"] {
+            assert!(it["stamps_us"][moment].is_number(), "{moment}: {it:#}");
+        }
+    }
+    assert_eq!(cores, [0, 1].into());
+}
+
+/// Whoever has no browser and no `top` at hand: a signal, and standard error.
+#[test]
+fn a_signal_writes_the_slowest_transactions_and_nothing_stops() {
+    let (mut node, address) = start(2);
+    submit(&node, 0..50);
+    for times in 1..=2 {
+        node.signal(Signal::USR1);
+        let deadline = Instant::now() + PATIENCE;
+        let title = "slowest transactions of the last 5 minutes";
+        while node.stderr().matches(title).count() < times {
+            assert!(Instant::now() < deadline, "{}", node.stderr());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+    let text = node.stderr();
+    for stage in ["hop", "queue", "sync"] {
+        let has_bar = |line: &str| line.trim_start().starts_with(stage) && line.ends_with('|');
+        assert!(text.lines().any(has_bar), "{stage}:\n{text}");
+    }
+    submit(&node, 50..60);
+    until(&address, |page| {
+        page.sum("corelane_processed_total") == 60.0
+    });
+    assert!(node.terminate().success());
 }
 
 #[test]

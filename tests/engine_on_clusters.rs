@@ -9,7 +9,7 @@ use corelane::engine::message::{Answer, Stored};
 use corelane::frame::ErrorCode;
 use corelane::ids::{Acks, Offset, ShardId};
 use corelane::storage::{Commit, Outputs, OutputsRefused, StorageEvent};
-use corelane::telemetry::Counter;
+use corelane::telemetry::{Counter, Leg, TraceContext};
 use corelane::transaction::{Submission, TransactionRef};
 use scripted::{Rig, body};
 
@@ -233,4 +233,76 @@ fn a_receipt_claims_no_more_than_the_cluster_promises() {
     rig.cycles();
     assert_eq!(stored(&rig, 1).acks, Acks::Leader);
     assert_eq!(stored(&rig, 2).acks, Acks::Leader);
+}
+
+/// Whatever becomes of a traced transaction on its way, it is told once, and nobody in its place is.
+#[test]
+fn a_trace_stays_with_its_transaction_through_all_that_a_cluster_can_do() {
+    let text = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let given: TraceContext = text.parse().expect("a traceparent");
+    let mut rig = rig(Acks::All);
+    rig.submit_traced(1, body("lost", 0), Acks::All, Some(given));
+    rig.cycles();
+    {
+        let mut script = rig.script.borrow_mut();
+        let token = script.offers.pop_front().expect("offered").token;
+        script.events.push_back(StorageEvent::Failed { token });
+    }
+    // It takes the place of the one that failed.
+    rig.submit(2, body("plain", 0), Acks::All);
+    rig.cycles();
+    rig.script.borrow_mut().take_oldest();
+    rig.cycles();
+    assert_eq!(stored(&rig, 2).submission, Submission::First);
+    assert_eq!(
+        rig.told.next(),
+        None,
+        "neither reached storage and is traced"
+    );
+
+    rig.submit_traced(3, body("back", 0), Acks::All, Some(given));
+    rig.cycles();
+    let header = {
+        let mut script = rig.script.borrow_mut();
+        let offer = script.offers.pop_front().expect("offered");
+        script.available[0] = false;
+        let header = offer.trace.as_deref().copied();
+        script.events.push_back(StorageEvent::Returned(offer));
+        header.expect("it is traced")
+    };
+    rig.submit_traced(4, body("back", 0), Acks::All, Some(given));
+    rig.cycles();
+    let again = rig.script.borrow().offers[0].trace.as_deref().copied();
+    assert_eq!(again, Some(header), "the same span at the other shard");
+    rig.script.borrow_mut().take_oldest();
+    rig.cycles();
+    assert_eq!(stored(&rig, 4).submission, Submission::Duplicate);
+    let sent = rig.told.next().expect("told");
+    assert_eq!((sent.leg, sent.context), (Leg::Send, given));
+    assert_eq!(sent.flight.shard, ShardId(1));
+    assert_eq!(given.caused_by(sent.span).to_header(), header);
+    assert_eq!(rig.told.next(), None, "the duplicate is of no trace");
+    assert_eq!(rig.count(Counter::Traces), 1);
+}
+
+#[test]
+fn what_nobody_takes_in_time_is_dropped_and_counted() {
+    let mut rig = rig(Acks::All);
+    let given = TraceContext::root(7).caused_by(8);
+    let count = 1500;
+    for number in 0..count {
+        let body = body(&format!("t{number}"), 0);
+        rig.submit_traced(number, body, Acks::All, Some(given));
+        rig.cycles();
+        rig.script.borrow_mut().take_oldest();
+        rig.cycles();
+        assert_eq!(stored(&rig, number).submission, Submission::First);
+    }
+    let told = std::iter::from_fn(|| rig.told.next()).count() as u64;
+    let (traces, dropped) = (
+        rig.count(Counter::Traces),
+        rig.count(Counter::TracesDropped),
+    );
+    assert!(told > 0 && dropped > 0);
+    assert_eq!((told, told + dropped), (traces, count));
 }

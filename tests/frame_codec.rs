@@ -5,11 +5,12 @@
 use corelane::frame::{
     CLIENT_NAME_BYTES_MAX, ClientFrame, Correlation, ErrorCode, Fault, Frame, Goodbye,
     GoodbyeReason, HEADER_BYTES, Hello, Kind, MESSAGE_BYTES_MAX, ProtocolError, Receipt, Rejected,
-    ServerFrame, Split, VERSION, Welcome, begin_submit, encode_ping, encode_pong, finish_submit,
-    split,
+    ServerFrame, Split, VERSION, Welcome, begin_submit, begin_submit_traced, encode_ping,
+    encode_pong, finish_submit, split,
 };
 use corelane::ids::{Acks, Offset, PartitionIndex, ShardId, UnixMillis};
 use corelane::limits::GATEWAY_FRAME_BYTES_MAX;
+use corelane::telemetry::TraceContext;
 use corelane::transaction::Submission;
 use proptest::prelude::*;
 
@@ -29,6 +30,15 @@ fn acks() -> impl Strategy<Value = Acks> {
 fn submit(correlation: u64, acks: Acks, transaction: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let start = begin_submit(&mut out, Correlation(correlation), acks);
+    out.extend_from_slice(transaction);
+    finish_submit(&mut out, start, MAX).unwrap();
+    out
+}
+
+fn traced_submit(correlation: u64, acks: Acks, transaction: &[u8]) -> Vec<u8> {
+    let trace = TraceContext::root(u128::from(correlation) + 1).caused_by(7);
+    let mut out = Vec::new();
+    let start = begin_submit_traced(&mut out, Correlation(correlation), acks, &trace);
     out.extend_from_slice(transaction);
     finish_submit(&mut out, start, MAX).unwrap();
     out
@@ -76,6 +86,7 @@ fn one_of_each(number: u64, text: &str) -> Vec<Vec<u8>> {
     vec![
         hello,
         submit(number, Acks::All, text.as_bytes()),
+        traced_submit(number, Acks::All, text.as_bytes()),
         ping,
         welcome.encode().to_vec(),
         receipt.encode().to_vec(),
@@ -248,6 +259,7 @@ fn a_body_that_cannot_be_of_its_kind_is_refused_at_the_header() {
     for kind in [
         Kind::Hello,
         Kind::Submit,
+        Kind::SubmitTraced,
         Kind::Ping,
         Kind::Welcome,
         Kind::Receipt,
@@ -303,6 +315,18 @@ fn a_hello_that_is_none_names_the_byte() {
     let name = with(11, 0xFF);
     assert_eq!((name.position, name.fault), (11, Fault::Utf8("client")));
     assert_eq!(name.reason(), GoodbyeReason::ProtocolError);
+}
+
+/// A context that the standard calls none takes nothing from the transaction.
+#[test]
+fn a_submit_with_a_context_of_zeros_is_one_without() {
+    let mut bytes = traced_submit(5, Acks::All, b"transaction");
+    bytes[14..30].fill(0);
+    let ClientFrame::Submit(submit) = ClientFrame::decode(frame(&bytes)).unwrap() else {
+        panic!("no submit");
+    };
+    assert_eq!(submit.trace, None);
+    assert_eq!(&bytes[submit.transaction], b"transaction");
 }
 
 #[test]

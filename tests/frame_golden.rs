@@ -5,11 +5,12 @@
 
 use corelane::frame::{
     ClientFrame, Correlation, ErrorCode, Frame, Goodbye, GoodbyeReason, Hello, Receipt, Rejected,
-    ServerFrame, Split, Submit, VERSION, Welcome, begin_submit, encode_ping, encode_pong,
-    finish_submit, split,
+    ServerFrame, Split, Submit, VERSION, Welcome, begin_submit, begin_submit_traced, encode_ping,
+    encode_pong, finish_submit, split,
 };
 use corelane::ids::{Acks, Offset, PartitionIndex, ShardId, UnixMillis};
 use corelane::limits::GATEWAY_FRAME_BYTES_MAX;
+use corelane::telemetry::TraceContext;
 use corelane::transaction::Submission;
 
 /// The bytes of the fenced block ```` ```hex NAME ```` of the document. What stands behind a `|`
@@ -60,7 +61,26 @@ fn frames_of_a_client_have_the_documented_bytes() {
         Ok(ClientFrame::Submit(Submit {
             correlation: Correlation(0x0102_0304_0506_0708),
             acks: Acks::All,
+            trace: None,
             transaction: 14..17,
+        }))
+    );
+
+    let trace: TraceContext = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+        .parse()
+        .unwrap();
+    let mut bytes = Vec::new();
+    let start = begin_submit_traced(&mut bytes, Correlation(8), Acks::Leader, &trace);
+    bytes.extend_from_slice(&[0xAA, 0xBB, 0xCC]);
+    finish_submit(&mut bytes, start, GATEWAY_FRAME_BYTES_MAX).unwrap();
+    assert_eq!(bytes, documented("submit-traced"));
+    assert_eq!(
+        ClientFrame::decode(only_frame(&bytes)),
+        Ok(ClientFrame::Submit(Submit {
+            correlation: Correlation(8),
+            acks: Acks::Leader,
+            trace: Some(trace),
+            transaction: 39..42,
         }))
     );
 

@@ -74,7 +74,7 @@ impl Node {
                 keeper,
             }
         });
-        let disk = DmaDisk::new(path.to_owned(), Rc::new(|| {}));
+        let disk = DmaDisk::new(path.to_owned(), Rc::new(|| {})).expect("a ring");
         Node {
             log: LogStorage::new(starts.collect(), disk),
             clock: Clock::new(),
@@ -109,6 +109,7 @@ impl Node {
             key_start: 0,
             key_len: 8,
             taken: self.clock.now().mono,
+            trace: None,
             token: number,
             seat: number,
         };

@@ -34,6 +34,7 @@ const UNSAFE_FILES: &[&str] = &[
     "src/kafka/native/producer.rs",
     "src/kafka/native/record.rs",
     "src/kafka/native/topics.rs",
+    "src/log/ring.rs",
     "src/tuning/doctor/ring.rs",
     "src/tuning/jitter/pages.rs",
     "src/tuning/jitter/tsc.rs",

@@ -141,6 +141,12 @@ fn what_top_prints_once_agrees_with_the_metrics() {
         page.sum("corelane_sync_seconds_count") > 0.0,
         "writes are timed"
     );
+    let slow = &status["slow"];
+    let slowest = slow["slowest"].as_array().unwrap();
+    assert!(!slowest.is_empty(), "{slow}");
+    for it in slowest {
+        assert!(it["stages"].as_array().is_some_and(|it| !it.is_empty()));
+    }
 }
 
 /// Of what was submitted moments ago, every shard that got some tells its percentiles, in order.
@@ -187,7 +193,15 @@ fn printed_once_for_people_there_is_a_row_for_each_core_and_shard() {
     for name in names.map(|shard| shard["shard"].as_str().unwrap()) {
         assert!(page.contains(name), "{name}:\n{page}");
     }
-    for section in ["latency", "cores", "shards", "mesh", "disk"] {
+    for section in [
+        "latency",
+        "cores",
+        "shards",
+        "slowest transactions",
+        "stages",
+        "mesh",
+        "disk",
+    ] {
         let has_title = page.lines().any(|line| line.starts_with(section));
         assert!(has_title, "{section}:\n{page}");
     }

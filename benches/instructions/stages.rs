@@ -181,6 +181,7 @@ fn hop(times: u64) {
                 },
                 acks: Acks::All,
                 taken: Nanos(0),
+                trace: None,
             });
             assert!(near.send(to, message).is_ok());
             far.poll(0..2, 1, |_, message| {

@@ -17,7 +17,9 @@ use corelane::log::keeper::{KeeperOptions, KeeperThread};
 use corelane::log::state::{Recovered, StripeState};
 use corelane::log::storage::{LogStorage, StripeStart};
 use corelane::log::stripe::{PartitionSpec, Processing, ReadAt, StripeOptions};
-use corelane::storage::{Consumer, Offer, Outputs, Producer, ReadOutcome, StorageEvent, Visit};
+use corelane::storage::{
+    Consumer, Offer, Outputs, Producer, ReadOutcome, Storage as _, StorageEvent, Visit,
+};
 
 use crate::Folder;
 
@@ -112,7 +114,7 @@ impl Rig {
         });
         let bell = Rc::new(Bell::default());
         let ring = Rc::clone(&bell);
-        let disk = DmaDisk::new(folder.path().to_owned(), Rc::new(move || ring.ring()));
+        let disk = DmaDisk::new(folder.path().to_owned(), Rc::new(move || ring.ring()))?;
         let mut rig = Rig {
             log: LogStorage::new(starts.collect(), disk),
             _keeper: keeper,
@@ -151,6 +153,7 @@ impl Rig {
             key_start: 0,
             key_len: 16,
             taken: clock::monotonic(),
+            trace: None,
             token: 0,
             seat: 0,
         };
@@ -178,7 +181,10 @@ impl Rig {
             if let (Some(appended), Some(durable)) = (appended, durable) {
                 return (appended.since(start), durable.since(start));
             }
-            if appended.is_some() {
+            if self.log.awaits_look() {
+                // As a core does: a kernel thread on this CPU may have to flush.
+                rustix::thread::sched_yield();
+            } else if appended.is_some() {
                 self.bell.wait().await;
             } else {
                 // No segment yet.
@@ -190,6 +196,7 @@ impl Rig {
     /// Offers records as fast as they are taken. Seconds until all are durable.
     pub async fn bulk(&mut self, value: &Bytes, records: usize) -> f64 {
         let (mut offered, mut durable) = (0, 0);
+        let mut turns: u32 = 0;
         let start = clock::monotonic();
         while durable < records {
             for _ in 0..BURST.min(BURST_BYTES / value.len()) {
@@ -208,11 +215,13 @@ impl Rig {
                 | StorageEvent::Returned(_)
                 | StorageEvent::Failed { .. } => panic!("the device failed"),
             });
-            if work == 0 {
-                self.bell.wait().await;
-            } else {
-                // One trip through the reactor, so that writes are submitted. A sleep of zero is
-                // over at once and makes none.
+            if self.log.awaits_look() {
+                rustix::thread::sched_yield();
+            }
+            turns += 1;
+            if turns % 64 == 0 || work == 0 && !self.log.awaits_look() {
+                // One trip through the reactor, for what else is under way. A sleep of zero is over at
+                // once and makes none.
                 glommio::timer::sleep(Duration::from_micros(1)).await;
             }
         }

@@ -8,7 +8,7 @@ use std::thread::ScopedJoinHandle;
 use std::time::Duration;
 
 use super::error::BenchError;
-use super::feed::Schedule;
+use super::feed::{Schedule, Waiting};
 use super::meters::{Board, Count, Snapshot, Span};
 use super::pace::Pace;
 use super::punctual::Punctual;
@@ -19,7 +19,7 @@ use super::target::{
 };
 use super::usage;
 use crate::clock;
-use crate::config::{Config, ConfigError, HttpChoice, ShardConfig};
+use crate::config::{Config, ConfigError, HttpChoice, Idle, ShardConfig};
 use crate::control::{Housekeeping, Node, NodeOptions, Readings};
 use crate::cpu::allowed_cpus;
 use crate::engine::handler::HandlerFactory;
@@ -77,6 +77,10 @@ impl Embedded {
         let mut node = Node::start(&config, ports, factory).map_err(failed)?;
         let board = Board::default();
         let supply = Supply::new(&config, &traffic.values).map_err(failed)?;
+        let waiting = match config.node.idle {
+            Idle::Adaptive => Waiting::Asleep,
+            Idle::Spin => Waiting::Spinning,
+        };
         let mut senders = Vec::new();
         for number in 0..traffic.producers {
             let port = node.submitter().expect("as many ports were asked for");
@@ -87,6 +91,7 @@ impl Embedded {
                 meter,
                 supply.clone(),
                 traffic.acks,
+                waiting,
             ));
         }
         Ok(Embedded {
@@ -155,6 +160,7 @@ fn config(options: &TargetOptions, data: &Path) -> Result<Config, BenchError> {
         config.broker.turn_off();
         config.control.http = HttpChoice::Off;
         config.node.cores = cores;
+        config.node.idle = options.idle.unwrap_or(config.node.idle);
         config.log.directory = data.to_path_buf();
         config.log.stripes = stripes(cores, traffic.partitions);
         if config.log.retention_bytes == 0 {

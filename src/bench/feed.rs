@@ -14,6 +14,7 @@ use crate::engine::message::Answer;
 use crate::engine::submitter::{Entrance, Submitter};
 use crate::frame::Correlation;
 use crate::ids::{Acks, Nanos};
+use crate::telemetry::TraceContext;
 
 /// Submissions between two looks at the answers.
 const BURST: u64 = 64;
@@ -68,6 +69,16 @@ impl Schedule {
     }
 }
 
+/// What a feed does while nothing is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// It sleeps until something is, or an answer comes. Being woken takes some ten microseconds, by
+    /// which records and answers are late.
+    Asleep,
+    /// It looks again at once: for a thread that has a CPU of its own.
+    Spinning,
+}
+
 /// Whether a feed goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Go {
@@ -94,6 +105,11 @@ pub trait Source {
     /// Ends the feed at once.
     fn encode(&mut self, number: u64) -> Result<Bytes, Self::Error>;
 
+    /// The trace that this transaction belongs to; none unless the source says so.
+    fn trace(&self, _number: u64) -> Option<TraceContext> {
+        None
+    }
+
     /// One was handed over that was meant to be at `intended`.
     fn sent(&mut self, intended: Nanos);
 
@@ -110,6 +126,7 @@ pub fn run<S: Source>(
     port: &mut Submitter,
     acks: Acks,
     schedule: Schedule,
+    waiting: Waiting,
     source: &mut S,
 ) -> Result<u64, S::Error> {
     port.move_here();
@@ -134,9 +151,13 @@ pub fn run<S: Source>(
         if !more && feed.port.outstanding() == 0 {
             return Ok(feed.sent);
         }
-        if work == 0 {
-            let nap = if more { feed.nap() } else { NAP };
-            feed.port.wait(nap);
+        match waiting {
+            Waiting::Asleep if work == 0 => {
+                let nap = if more { feed.nap() } else { NAP };
+                feed.port.wait(nap);
+            }
+            Waiting::Asleep => {}
+            Waiting::Spinning => std::hint::spin_loop(),
         }
     }
 }
@@ -167,7 +188,12 @@ impl Feed<'_> {
             // An answer brings it back, so nothing has to be looked up.
             let mark = Correlation(intended.0);
             let entrance = Entrance::InTurn;
-            if let Err(body) = self.port.submit(entrance, body, self.acks, mark, intended) {
+            let trace = source.trace(self.sent);
+            let acks = self.acks;
+            let submitted = self
+                .port
+                .submit_traced(entrance, body, acks, mark, intended, trace);
+            if let Err(body) = submitted {
                 self.held = Some((body, intended));
                 break;
             }

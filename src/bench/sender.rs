@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::feed::{self, Go, Schedule, Source};
+use super::feed::{self, Go, Schedule, Source, Waiting};
 use super::meters::{Count, Meter, Span};
 use super::target::Stop;
 use super::traffic::Values;
@@ -54,18 +54,27 @@ pub(super) struct Sender {
     meter: Meter,
     supply: Supply,
     acks: Acks,
+    waiting: Waiting,
     /// Transactions made so far, in all loads: with the sender's number, the next id.
     made: u64,
 }
 
 impl Sender {
-    pub fn new(number: u32, port: Submitter, meter: Meter, supply: Supply, acks: Acks) -> Sender {
+    pub fn new(
+        number: u32,
+        port: Submitter,
+        meter: Meter,
+        supply: Supply,
+        acks: Acks,
+        waiting: Waiting,
+    ) -> Sender {
         Sender {
             number,
             port,
             meter,
             supply,
             acks,
+            waiting,
             made: 0,
         }
     }
@@ -82,7 +91,13 @@ impl Sender {
             acks: self.acks,
             made: &mut self.made,
         };
-        if let Err(error) = feed::run(&mut self.port, self.acks, schedule, &mut sending) {
+        if let Err(error) = feed::run(
+            &mut self.port,
+            self.acks,
+            schedule,
+            self.waiting,
+            &mut sending,
+        ) {
             tracing::debug!(%error, "a sender ends early");
         }
     }

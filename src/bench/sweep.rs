@@ -118,6 +118,7 @@ mod tests {
             to: None,
             data_parent: ".".into(),
             cores: Some(1),
+            idle: None,
             traffic: Traffic {
                 topics: 1,
                 partitions: 1,

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::error::BenchError;
 use super::meters::Snapshot;
 use super::traffic::Traffic;
+use crate::config::Idle;
 
 /// Which target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,6 +78,9 @@ pub struct TargetOptions {
     pub data_parent: PathBuf,
     /// Cores of a node that is started; none for half of the CPUs, the other half being the load's.
     pub cores: Option<u16>,
+    /// What cores of a node that is started do when they have nothing to do; none for what its
+    /// configuration says. Threads that send in process do the same.
+    pub idle: Option<Idle>,
     /// What the load will be made of.
     pub traffic: Traffic,
 }

@@ -1,8 +1,8 @@
 //! One Kafka connection: its bytes, its frames, its task.
 //!
-//! Owns: the buffers of both directions. Never does: executing a request; what needs no storage
-//! (ApiVersions, authentication) is answered in `greeting.rs`, the rest by the duty cycle. Runs on: the
-//! core that accepted it.
+//! Owns: what it has received and what it has to send. Never does: executing a request; what needs no
+//! storage (ApiVersions, authentication) is answered in `greeting.rs`, the rest by the duty cycle. Runs
+//! on: the core that accepted it.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Buf as _, Bytes};
 use futures_lite::{AsyncRead, AsyncWrite};
 
 use crate::wire::api;
@@ -21,15 +21,10 @@ use crate::wire::request::RequestHeader;
 use super::desk::{Answer, Call, Next, Origin, Seat, Size};
 use super::greeting::{Greeted, Greeting};
 use super::listen::House;
+use super::receive::Received;
 
 /// Bytes of a frame's length field.
 const LENGTH_BYTES: usize = 4;
-
-/// Bytes of the receive buffer of a connection that is idle. Thousands of them must cost little.
-const CHUNK_BYTES_MIN: usize = 512;
-
-/// Bytes of the receive buffer of a busy one.
-const CHUNK_BYTES_MAX: usize = 256 << 10;
 
 /// Parts of answers shorter than this are put together, so that they leave in one packet.
 const GATHER_BYTES: usize = 16 << 10;
@@ -68,13 +63,9 @@ pub(super) struct Connection<S> {
     around: Surroundings,
     greeting: Greeting,
     stage: Stage,
-    /// `chunk[..filled]` came from the socket and was not parsed yet; the rest is free.
-    chunk: BytesMut,
-    filled: usize,
-    /// Bytes that the buffer must hold before parsing can go on.
+    received: Received,
+    /// Bytes that must have been received before parsing can go on.
     need: usize,
-    /// What the next receive buffer is made for.
-    chunk_bytes: usize,
     /// Small parts, put together.
     small: Vec<u8>,
     small_written: usize,
@@ -91,10 +82,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             around,
             greeting,
             stage: Stage::Open,
-            chunk: BytesMut::new(),
-            filled: 0,
+            received: Received::default(),
             need: LENGTH_BYTES,
-            chunk_bytes: CHUNK_BYTES_MIN,
             small: Vec::new(),
             small_written: 0,
             large: VecDeque::new(),
@@ -214,41 +203,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.make_room();
-        let free = &mut self.chunk[self.filled..];
-        let room = free.len();
-        match Pin::new(&mut self.stream).poll_read(cx, free) {
+        let shelf = &self.around.house.shelf;
+        let room = self.received.room(self.need, shelf);
+        match Pin::new(&mut self.stream).poll_read(cx, room) {
             Poll::Ready(result) => {
                 let count = result?;
-                self.filled += count;
-                if count == room {
-                    self.chunk_bytes = (self.chunk_bytes * 8).min(CHUNK_BYTES_MAX);
-                }
+                self.received.read(count);
                 Poll::Ready(Ok(count))
             }
             Poll::Pending => {
-                if self.filled == 0 && self.chunk.len() > CHUNK_BYTES_MIN {
-                    // Idle: the memory is for others.
-                    self.chunk = BytesMut::new();
-                    self.chunk_bytes = CHUNK_BYTES_MIN;
-                }
+                self.received.pause(shelf);
                 Poll::Pending
             }
         }
-    }
-
-    /// Makes sure that there is room to read into, and grows towards the request that is coming: no
-    /// faster than its bytes come, so that a length alone takes no memory.
-    fn make_room(&mut self) {
-        let worthwhile = self.need.min(self.filled + CHUNK_BYTES_MIN);
-        if self.chunk.len() >= worthwhile && self.chunk.len() > self.filled {
-            return;
-        }
-        let grown = (self.filled * 2).max(self.chunk_bytes);
-        let bytes = self.need.min(grown).max(self.filled + CHUNK_BYTES_MIN);
-        let mut fresh = BytesMut::zeroed(bytes);
-        fresh[..self.filled].copy_from_slice(&self.chunk[..self.filled]);
-        self.chunk = fresh;
     }
 
     /// Takes whole requests out of the buffer.
@@ -256,7 +223,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         loop {
             let bytes_max = self.around.house.request_bytes_max;
             let bytes_max = self.greeting.frame_bytes_max(bytes_max);
-            let Some((length, _)) = self.chunk[..self.filled].split_first_chunk() else {
+            let received = self.received.bytes();
+            let Some((length, frame)) = received.split_first_chunk() else {
                 return Parsed::Need(LENGTH_BYTES);
             };
             let length = i32::from_be_bytes(*length);
@@ -264,19 +232,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Ok(bytes) if bytes <= bytes_max => bytes,
                 Ok(_) | Err(_) => return Parsed::Bad,
             };
-            if self.filled < LENGTH_BYTES + bytes {
+            if frame.len() < bytes {
                 return Parsed::Need(LENGTH_BYTES + bytes);
             }
             // Not before it is there: what was only announced takes no room from others.
-            let size = match self.chunk[LENGTH_BYTES..LENGTH_BYTES + bytes].first_chunk() {
+            let size = match frame[..bytes].first_chunk() {
                 Some(key) if i16::from_be_bytes(*key) == api::FETCH => Size::Large,
                 Some(_) | None => Size::Small,
             };
             let Some(origin) = self.seat.reserve(bytes, size, waker) else {
                 return Parsed::Blocked;
             };
-            self.filled -= LENGTH_BYTES + bytes;
-            let mut frame = self.chunk.split_to(LENGTH_BYTES + bytes).freeze();
+            let mut frame = self.received.take(LENGTH_BYTES + bytes);
             frame.advance(LENGTH_BYTES);
             if self.request(origin, frame) == Left::Close {
                 return Parsed::Bad;

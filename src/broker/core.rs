@@ -351,6 +351,7 @@ impl Broker {
                 done,
             } => self.part_done(ticket, index, done, around),
             Tell::Read { ticket, done } => self.fetch_read(ticket, done, around),
+            Tell::Settled { ticket, mark, end } => self.produce_settled(ticket, mark, end),
             Tell::Woken { ticket } => self.fetch_woken(ticket, around),
             Tell::Frame { ticket, frame } => self.framed(ticket, frame),
         }

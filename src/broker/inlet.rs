@@ -1,7 +1,8 @@
 //! The topic `transactions`: what foreign clients produce to it becomes transactions.
 //!
 //! A record's key is the id, its value the payload; headers `latitude` and `longitude` (decimal degrees)
-//! say where the client is, `amount` (decimal, optional) how many minor units it is about. Nothing is
+//! say where the client is, `amount` (decimal, optional) how many minor units it is about, `traceparent`
+//! (optional) which trace it belongs to. Nothing is
 //! stored in the topic itself: a Produce is answered once its records are stored where they belong, and
 //! one that is sent again finds its ids known. A record that is no transaction goes to the dead letters
 //! of the nearest shard, or of the first one where its place is not known.
@@ -25,6 +26,7 @@ use crate::ids::{Acks, Offset, ShardId, TopicId, UnixMicros};
 use crate::location::GeoLocation;
 use crate::log::disk::Disk;
 use crate::mesh::EndpointId;
+use crate::telemetry::{TRACE_HEADER, TraceContext};
 use crate::transaction::{TransactionRef, codec};
 use crate::wire::decompress::{self, DecompressError};
 use crate::wire::{BatchSpec, BatchView, RecordSource, RecordView, batch_len, write_batch};
@@ -187,6 +189,7 @@ impl Inlet {
                     reply_to,
                     acks,
                     taken: now.mono,
+                    trace: trace_of(&record),
                 }),
                 Err((place, reason)) => {
                     let nearest = place.map(|place| table.route(place, b"").shard);
@@ -376,6 +379,12 @@ fn number<T: std::str::FromStr>(record: &RecordView<'_>, name: &str) -> Result<O
         Some(number) => Ok(Some(number)),
         None => Err(format!("header {name} is no decimal number in UTF-8")),
     }
+}
+
+/// The trace that the record says it belongs to; a header that is none counts for nothing.
+fn trace_of(record: &RecordView<'_>) -> Option<Box<TraceContext>> {
+    let header = record.headers.value(TRACE_HEADER)?;
+    TraceContext::parse(header).ok().map(Box::new)
 }
 
 /// The record as it came, with the reason in a header more.

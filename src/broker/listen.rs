@@ -14,6 +14,7 @@ use glommio::net::{TcpListener, TcpStream};
 
 use super::connection::{Connection, Surroundings};
 use super::desk::Desk;
+use super::receive::Shelf;
 use super::sasl::Users;
 use super::tls::TlsAcceptor;
 
@@ -40,6 +41,19 @@ pub struct House {
     pub users: Option<Arc<Users>>,
     /// Longest request, in bytes.
     pub request_bytes_max: usize,
+    pub(super) shelf: Shelf,
+}
+
+impl House {
+    /// What the connections of one core share.
+    pub fn new(desk: Rc<Desk>, users: Option<Arc<Users>>, request_bytes_max: usize) -> House {
+        House {
+            desk,
+            users,
+            request_bytes_max,
+            shelf: Shelf::default(),
+        }
+    }
 }
 
 /// Binds this core's sockets and accepts on them until the desk closes; each accept loop and each

@@ -7,7 +7,7 @@ use kafka_protocol::messages::RequestKind;
 use crate::broker::coordinator::{Caller, Decision};
 use crate::exactly_once::producers::ProducerSummary;
 use crate::ids::{Acks, CoreId, Offset, PartitionId, UnixMillis};
-use crate::log::storage::ReadEnd;
+use crate::log::storage::{Mark, ReadEnd};
 use crate::mesh::EndpointId;
 use crate::wire::fetch::Aborted;
 
@@ -247,6 +247,15 @@ pub struct CoordinateAsk {
     pub request: Box<RequestKind>,
 }
 
+/// What became of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameEnd {
+    /// It survives a crash.
+    Durable,
+    /// Whether it does is not known.
+    Lost,
+}
+
 /// An answer to another core.
 #[derive(Debug)]
 pub enum Tell {
@@ -272,6 +281,15 @@ pub enum Tell {
         ticket: Ticket,
         /// The response, with its length.
         frame: Option<Bytes>,
+    },
+    /// The parts of a Produce request that lie in this frame are settled. Stays on its core.
+    Settled {
+        /// The request.
+        ticket: Ticket,
+        /// The frame.
+        mark: Mark,
+        /// What became of it.
+        end: FrameEnd,
     },
     /// There may be more to read.
     Woken {

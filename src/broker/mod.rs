@@ -20,6 +20,7 @@ pub mod listen;
 pub mod message;
 pub mod options;
 mod owner;
+mod receive;
 pub mod sasl;
 pub mod tls;
 mod underway;

@@ -4,6 +4,8 @@
 //! the device, and who wants to be told of news. Never does: waiting itself; a look at all of it is
 //! part of each cycle. Runs on: the core that owns the partitions.
 
+mod read;
+
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 
@@ -15,24 +17,31 @@ use crate::exactly_once::producers::{ProducerError, Verdict};
 use crate::ids::{Acks, FrameSeq, Nanos, Offset, PartitionId, UnixMillis};
 use crate::log::disk::Disk;
 use crate::log::storage::{
-    AppendError, AtLeastOne, BatchesRead, DeleteError, Fate, LogStorage, Mark, Placed,
-    ReadBatchesError, ReadBounds, ReadEnd, TimeLookup,
+    AppendError, DeleteError, Fate, LogStorage, Mark, Placed, ReadBatchesError, ReadEnd, TimeLookup,
 };
-
-use crate::wire::fetch::Aborted;
 
 use super::coordinator::Decision;
 use super::message::{
-    Appended, Asker, FoundOffset, PartAsk, PartDone, PartOp, Read, ReadAsk, ReadDone, Tell, Watch,
+    Appended, Asker, FoundOffset, FrameEnd, PartAsk, PartDone, PartOp, ReadAsk, Tell, Watch,
 };
+
+use read::{Waits, read_one};
 
 /// An answer that is given once a frame is durable.
 #[derive(Debug)]
 struct Waiting {
     frame: FrameSeq,
     asker: Asker,
-    index: u32,
-    done: PartDone,
+    share: Share,
+}
+
+/// Which share of a request waits for a frame.
+#[derive(Debug)]
+enum Share {
+    /// One part, whose answer is this.
+    Part(u32, PartDone),
+    /// All parts that lie in the frame. The asker, on this core, has their answers already.
+    Frame,
 }
 
 /// The owner's side of one core.
@@ -61,6 +70,19 @@ pub(super) struct Append<'a> {
     pub records: Range<usize>,
     /// When it counts as done.
     pub acks: Acks,
+    /// Bytes of batches that the request brings to this core after this one, more or less.
+    pub rest: usize,
+}
+
+/// What became of a batch of this core's own client.
+#[derive(Debug)]
+pub(super) enum Took {
+    /// Nothing is waited for.
+    Done(Appended),
+    /// It is done once this is durable, for which [`Owner::when_settled`] waits.
+    Durable(Mark, Appended),
+    /// [`Tell::Part`] says it.
+    Later,
 }
 
 impl Append<'_> {
@@ -138,7 +160,9 @@ impl Owner {
         let (asker, index) = (ask.asker, ask.index);
         match attempt(ask, now, storage) {
             Tried::Done(done) => self.finish(asker, index, done),
-            Tried::Durable(mark, done) => self.when_durable(mark, asker, index, done),
+            Tried::Durable(mark, done) => {
+                self.when_durable(mark, asker, Share::Part(index, done));
+            }
             Tried::Full(ask) => self.blocked.push_back((ask, now.mono)),
             Tried::Later(ask) => {
                 storage.watch(ask.partition);
@@ -147,30 +171,38 @@ impl Owner {
         }
     }
 
-    /// Takes a batch of a client of this core: as [`Owner::part`], but the batch is shared only where
-    /// it has to wait, not once for each of a request's partitions.
+    /// Takes a batch of a client of this core: as [`Owner::part`], but what is known at once is
+    /// returned, and the batch is shared only where it has to wait: a request may have thousands.
     pub fn append<D: Disk>(
         &mut self,
         (asker, index): (Asker, u32),
         append: Append<'_>,
         now: Now,
         storage: &mut LogStorage<D>,
-    ) {
+    ) -> Took {
         if !storage.owns(append.partition) || !self.blocked.is_empty() {
-            return self.part(append.ask(asker, index), now, storage);
+            self.part(append.ask(asker, index), now, storage);
+            return Took::Later;
         }
         let batch = &append.frame[append.records.clone()];
-        match storage.append_batch(now, append.partition, batch) {
+        match storage.append_batch_of(now, append.partition, batch, append.rest) {
             Ok(placed) => match append.acks {
-                Acks::All => self.when_durable(placed.mark, asker, index, appended(&placed)),
-                Acks::Leader | Acks::None => self.finish(asker, index, appended(&placed)),
+                Acks::All => Took::Durable(placed.mark, appended(&placed)),
+                Acks::Leader | Acks::None => Took::Done(appended(&placed)),
             },
             Err(AppendError::Full) => {
                 let ask = append.ask(asker, index);
                 self.blocked.push_back((ask, now.mono));
+                Took::Later
             }
-            Err(error) => self.finish(asker, index, refused(&error)),
+            Err(error) => Took::Done(Appended::refused(code(&error))),
         }
+    }
+
+    /// Tells a request of this core, by [`Tell::Settled`], what becomes of a frame that holds parts
+    /// of it: once for all of them.
+    pub fn when_settled(&mut self, mark: Mark, asker: Asker) {
+        self.when_durable(mark, asker, Share::Frame);
     }
 
     /// Takes the reads of one Fetch.
@@ -223,7 +255,7 @@ impl Owner {
         }
     }
 
-    fn when_durable(&mut self, mark: Mark, asker: Asker, index: u32, done: PartDone) {
+    fn when_durable(&mut self, mark: Mark, asker: Asker, share: Share) {
         let lane = usize::from(mark.lane);
         if self.durable.len() <= lane {
             self.durable.resize_with(lane + 1, VecDeque::new);
@@ -231,8 +263,7 @@ impl Owner {
         self.durable[lane].push_back(Waiting {
             frame: mark.frame,
             asker,
-            index,
-            done,
+            share,
         });
     }
 
@@ -255,19 +286,27 @@ impl Owner {
                     lane: lane as u16,
                     frame: front.frame,
                 };
-                let lost = match storage.fate(mark) {
+                let end = match storage.fate(mark) {
                     Fate::Underway => break,
-                    Fate::Durable => false,
-                    Fate::Lost => true,
+                    Fate::Durable => FrameEnd::Durable,
+                    Fate::Lost => FrameEnd::Lost,
                 };
-                let Some(waiting) = self.durable[lane].pop_front() else {
+                let Some(Waiting { asker, share, .. }) = self.durable[lane].pop_front() else {
                     break;
                 };
-                let done = match lost {
-                    true => storage_failed(waiting.done),
-                    false => waiting.done,
-                };
-                self.finish(waiting.asker, waiting.index, done);
+                match (share, end) {
+                    (Share::Part(index, done), FrameEnd::Durable) => {
+                        self.finish(asker, index, done);
+                    }
+                    (Share::Part(index, done), FrameEnd::Lost) => {
+                        self.finish(asker, index, storage_failed(done));
+                    }
+                    (Share::Frame, end) => {
+                        let ticket = asker.ticket;
+                        let tell = Tell::Settled { ticket, mark, end };
+                        self.finished.push((asker, tell));
+                    }
+                }
                 work += 1;
             }
         }
@@ -280,7 +319,9 @@ impl Owner {
             let (asker, index) = (ask.asker, ask.index);
             match attempt(ask, now, storage) {
                 Tried::Done(done) => self.finish(asker, index, done),
-                Tried::Durable(mark, done) => self.when_durable(mark, asker, index, done),
+                Tried::Durable(mark, done) => {
+                    self.when_durable(mark, asker, Share::Part(index, done));
+                }
                 Tried::Full(_) if now.mono.since(since) >= self.patience_ns => {
                     let error = ResponseError::KafkaStorageError.code();
                     self.finish(asker, index, PartDone::Appended(Appended::refused(error)));
@@ -393,23 +434,23 @@ fn delete<D: Disk>(before: Offset, now: Now, ask: PartAsk, storage: &mut LogStor
 
 fn placed(result: Result<Placed, AppendError>, acks: Acks, ask: PartAsk) -> Tried {
     match (result, acks) {
-        (Ok(placed), Acks::All) => Tried::Durable(placed.mark, appended(&placed)),
-        (Ok(placed), Acks::Leader | Acks::None) => Tried::Done(appended(&placed)),
+        (Ok(placed), Acks::All) => {
+            Tried::Durable(placed.mark, PartDone::Appended(appended(&placed)))
+        }
+        (Ok(placed), Acks::Leader | Acks::None) => {
+            Tried::Done(PartDone::Appended(appended(&placed)))
+        }
         (Err(AppendError::Full), _) => Tried::Full(ask),
-        (Err(error), _) => Tried::Done(refused(&error)),
+        (Err(error), _) => Tried::Done(PartDone::Appended(Appended::refused(code(&error)))),
     }
 }
 
-fn appended(placed: &Placed) -> PartDone {
-    PartDone::Appended(Appended {
+fn appended(placed: &Placed) -> Appended {
+    Appended {
         error: 0,
         base_offset: placed.base_offset.0,
         log_start: placed.log_start.0,
-    })
-}
-
-fn refused(error: &AppendError) -> PartDone {
-    PartDone::Appended(Appended::refused(code(error)))
+    }
 }
 
 fn found(error: i16, offset: i64, timestamp: i64) -> Tried {
@@ -484,75 +525,6 @@ pub(super) fn invalid_code(error: &crate::wire::BatchError) -> i16 {
         }
     }
     .code()
-}
-
-/// What a read waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Waits {
-    Nothing,
-    Device,
-}
-
-/// Reads one partition. `whole` says that nothing was found yet, so that a first batch counts
-/// whatever its length.
-fn read_one<D: Disk>(
-    read: &Read,
-    left: usize,
-    whole: bool,
-    end: ReadEnd,
-    storage: &mut LogStorage<D>,
-) -> (ReadDone, Waits) {
-    let mut done = ReadDone {
-        index: read.index,
-        error: 0,
-        high_watermark: -1,
-        stable: -1,
-        log_start: -1,
-        aborted: Vec::new(),
-        records: Bytes::new(),
-    };
-    if !storage.owns(read.partition) {
-        done.error = ResponseError::UnknownTopicOrPartition.code();
-        return (done, Waits::Nothing);
-    }
-    let ends = storage.ends(read.partition);
-    done.high_watermark = ends.visible.0;
-    done.stable = ends.stable.0;
-    done.log_start = ends.start.0;
-    if read.from < ends.start || read.from > ends.next {
-        done.error = ResponseError::OffsetOutOfRange.code();
-        return (done, Waits::Nothing);
-    }
-    let bounds = ReadBounds {
-        bytes_max: read.bytes_max.min(left),
-        end,
-        at_least_one: match whole {
-            true => AtLeastOne::Yes,
-            false => AtLeastOne::No,
-        },
-    };
-    let mut records = Vec::new();
-    match storage.read_batches(read.partition, read.from, bounds, &mut records) {
-        Ok(BatchesRead::Batches { next }) => {
-            if end == ReadEnd::Stable {
-                storage.aborted(read.partition, read.from, next, &mut |producer, first| {
-                    done.aborted.push(Aborted {
-                        producer_id: producer,
-                        first_offset: first.0,
-                    });
-                });
-            }
-            done.records = records.into();
-            (done, Waits::Nothing)
-        }
-        Ok(BatchesRead::Empty) => (done, Waits::Nothing),
-        Ok(BatchesRead::Pending) => (done, Waits::Device),
-        Err(error) => {
-            tracing::error!(partition = %read.partition, %error, "a read failed");
-            done.error = ResponseError::KafkaStorageError.code();
-            (done, Waits::Nothing)
-        }
-    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::input::InputTransaction;
 use super::progress::Progress;
 use super::run::RunArgs;
-use crate::bench::feed::{self, Go, Schedule, Source};
+use crate::bench::feed::{self, Go, Schedule, Source, Waiting};
 use crate::bench::pace::Pace;
 use crate::clock;
 use crate::control::Node;
@@ -20,6 +20,7 @@ use crate::engine::message::Answer;
 use crate::engine::submitter::Submitter;
 use crate::ids::{Acks, Nanos};
 use crate::limits::TRANSACTION_ID_BYTES_MAX;
+use crate::telemetry::TraceContext;
 use crate::transaction::{TransactionRef, codec};
 
 /// What was submitted and answered.
@@ -57,7 +58,7 @@ impl Feed<'_> {
                 until: Nanos(u64::MAX),
             },
         };
-        feed::run(&mut submitter, acks, schedule, &mut self)?;
+        feed::run(&mut submitter, acks, schedule, Waiting::Asleep, &mut self)?;
         Ok(self.tally)
     }
 }
@@ -90,6 +91,11 @@ impl Source for Feed<'_> {
         let mut body = Vec::with_capacity(codec::encoded_len(&transaction));
         codec::encode(&transaction, &mut body)?;
         Ok(body.into())
+    }
+
+    fn trace(&self, number: u64) -> Option<TraceContext> {
+        let count = self.transactions.len() as u64;
+        self.transactions[(number % count) as usize].trace
     }
 
     fn sent(&mut self, _intended: Nanos) {

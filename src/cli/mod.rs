@@ -25,11 +25,12 @@ pub mod topic;
 pub mod tune;
 
 use std::ffi::OsStr;
-use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
+
+use crate::config::LogFormat;
+use crate::control::logging;
 
 /// A thread-per-core transaction engine with a durable log built in.
 #[derive(Debug, Parser)]
@@ -93,7 +94,10 @@ impl Cli {
     }
 
     fn execute(self) -> ExitCode {
-        start_tracing();
+        // Of those that run a node, the configuration says how lines look.
+        if !matches!(self.command, Command::Run(_) | Command::Serve(_)) {
+            logging::start(LogFormat::default());
+        }
         match self.command {
             Command::Run(args) => run::run(args),
             Command::Serve(args) => serve::serve(args),
@@ -109,16 +113,4 @@ impl Cli {
             Command::Bench(args) => bench::bench(&args),
         }
     }
-}
-
-/// Events go to standard error, so that standard output holds results only. `CORELANE_LOG` says
-/// which, as in `CORELANE_LOG=debug`; warnings and errors by default.
-fn start_tracing() {
-    let filter = EnvFilter::try_from_env("CORELANE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    // Fails only where a host program has set up tracing already, which then stays in force.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .try_init();
 }

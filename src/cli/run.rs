@@ -20,7 +20,7 @@ use super::report::{LatencyReport, Percentiles, RunReport, ShardReport};
 use super::settings::{self, Overrides};
 use crate::config::{Config, ConfigError, HttpChoice, ShardConfig};
 use crate::control::signals::StopSignal;
-use crate::control::{Node, NodeOptions, NodeReport};
+use crate::control::{Node, NodeOptions, NodeReport, logging};
 use crate::engine::ledger::Ledger;
 use crate::ids::Acks;
 use crate::telemetry::{Counter, Stage, StageHistograms};
@@ -116,6 +116,7 @@ fn execute(args: &RunArgs) -> Result<RunReport, Box<dyn Error>> {
     // Everything that can be wrong with the arguments and the file is found before a core starts,
     // so that a bad line changes nothing.
     let mut config = args.config()?;
+    logging::start(config.logging.format);
     // Nobody but this process submits.
     config.gateway.tcp.clear();
     config.gateway.unix.clear();
@@ -129,6 +130,7 @@ fn execute(args: &RunArgs) -> Result<RunReport, Box<dyn Error>> {
     let stop = StopSignal::listen()?;
     let mut node = Node::start(&config, NodeOptions { ports: 1 }, Ledger::new)?;
     node.stay_with_housekeeping();
+    let _lines = logging::leave_to_thread()?;
     for (stripe, torn) in node.torn_tails() {
         eprintln!("note: stripe {stripe}: {torn}");
     }

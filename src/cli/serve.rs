@@ -13,8 +13,8 @@ use clap::Args;
 use super::outcome;
 use super::settings::{self, Overrides};
 use crate::config::{Config, ConfigError, StorageKind};
-use crate::control::signals::StopSignal;
-use crate::control::{Node, NodeOptions};
+use crate::control::signals::{DumpSignal, StopSignal};
+use crate::control::{Node, NodeOptions, logging};
 use crate::engine::ledger::Ledger;
 
 /// How often the node's health and the signals are looked at.
@@ -94,10 +94,13 @@ pub fn serve(args: ServeArgs) -> ExitCode {
 
 fn execute(args: &ServeArgs) -> Result<(), Box<dyn Error>> {
     let config = args.config()?;
+    logging::start(config.logging.format);
     super::doctor::warn(&config);
     let stop = StopSignal::listen()?;
+    let dump = DumpSignal::listen()?;
     let node = Node::start(&config, NodeOptions::default(), Ledger::new)?;
     node.stay_with_housekeeping();
+    let _lines = logging::leave_to_thread()?;
     for (stripe, torn) in node.torn_tails() {
         eprintln!("note: stripe {stripe}: {torn}");
     }
@@ -107,6 +110,9 @@ fn execute(args: &ServeArgs) -> Result<(), Box<dyn Error>> {
             // What is durable stays so; the rest is for the next start to find out.
             let _ = node.stop();
             return Err(failure.into());
+        }
+        if dump.take() {
+            eprintln!("{}", node.slowest());
         }
         std::thread::sleep(WATCH);
     }

@@ -22,7 +22,7 @@ use crate::client::{Address, Client, ClientError, ClientOptions};
 use crate::clock;
 use crate::ids::Acks;
 use crate::limits::PAYLOAD_BYTES_MAX;
-use crate::telemetry::Stage;
+use crate::telemetry::{Stage, TraceContext};
 use crate::transaction::Transaction;
 
 /// Arguments of `corelane submit`.
@@ -46,6 +46,9 @@ pub struct SubmitArgs {
     /// Transactions per second, whatever the answers; as fast as they are taken without it
     #[arg(long, value_name = "N")]
     pub rate: Option<NonZeroU64>,
+    /// W3C trace context of every transaction whose line has none of its own
+    #[arg(long, value_name = "CONTEXT")]
+    pub traceparent: Option<TraceContext>,
     /// What to do about a line that is no transaction
     #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
     pub on_error: OnError,
@@ -115,7 +118,8 @@ fn submit_file(args: &SubmitArgs) -> Result<Done, Box<dyn Error>> {
     for next in input.by_ref() {
         match next {
             Ok(transaction) => {
-                if !senders.send(from_input(transaction)) {
+                let trace = transaction.trace.or(args.traceparent);
+                if !senders.send(from_input(transaction), trace) {
                     // Its connection says why.
                     break;
                 }

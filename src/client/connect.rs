@@ -11,6 +11,7 @@ use super::stream::{Address, Stream};
 use super::window::Window;
 use crate::frame::{Hello, VERSION, Welcome};
 use crate::ids::Acks;
+use crate::telemetry::TraceContext;
 use crate::transaction::{Transaction, TransactionRef, TxReceipt};
 
 /// How a client connects and waits.
@@ -128,6 +129,11 @@ impl Client {
         tag: u64,
     ) -> Result<Ticket, ClientError> {
         self.sender.try_submit(transaction, acks, tag)
+    }
+
+    /// As [`Sender::set_trace`].
+    pub fn set_trace(&mut self, trace: Option<TraceContext>) {
+        self.sender.set_trace(trace);
     }
 
     /// Sends what is buffered.

@@ -10,6 +10,7 @@ use super::sender::Ticket;
 use super::stream::Address;
 use crate::frame::{Correlation, ErrorCode, Outcome};
 use crate::ids::Acks;
+use crate::telemetry::TraceContext;
 use crate::transaction::{Transaction, TransactionRef, TxReceipt};
 
 /// How a [`RetryingClient`] tries again.
@@ -58,12 +59,14 @@ pub struct RetryingClient {
     order_next: u64,
     /// Attempts since the last answer.
     attempts: u32,
+    trace: Option<TraceContext>,
 }
 
 #[derive(Debug)]
 struct Held {
     transaction: Transaction,
     acks: Acks,
+    trace: Option<TraceContext>,
 }
 
 impl RetryingClient {
@@ -86,7 +89,13 @@ impl RetryingClient {
             ready: VecDeque::new(),
             order_next: 0,
             attempts: 0,
+            trace: None,
         })
+    }
+
+    /// As [`super::Sender::set_trace`]. An attempt that is made later keeps its transaction's trace.
+    pub fn set_trace(&mut self, trace: Option<TraceContext>) {
+        self.trace = trace;
     }
 
     /// Submits a transaction; does not wait for the answer. The ticket's correlation is this
@@ -107,7 +116,13 @@ impl RetryingClient {
         let transaction = transaction.to_transaction()?;
         let order = self.order_next;
         self.order_next += 1;
-        self.unanswered.insert(order, Held { transaction, acks });
+        let trace = self.trace;
+        let held = Held {
+            transaction,
+            acks,
+            trace,
+        };
+        self.unanswered.insert(order, held);
         self.queue.push_back(order);
         self.connected()?;
         let correlation = Correlation(order);
@@ -231,6 +246,7 @@ impl RetryingClient {
                 self.queue.pop_front();
                 continue;
             };
+            client.set_trace(held.trace);
             match client.submit_tagged(&held.transaction.borrowed(), held.acks, order) {
                 Ok(_) if held.acks == Acks::None => drop(self.unanswered.remove(&order)),
                 Ok(_) => {}

@@ -8,8 +8,9 @@ use std::time::Duration;
 use super::error::ClientError;
 use super::stream::Stream;
 use super::window::{Pending, Room, Window};
-use crate::frame::{Correlation, begin_submit, encode_ping, finish_submit};
+use crate::frame::{Correlation, begin_submit, begin_submit_traced, encode_ping, finish_submit};
 use crate::ids::Acks;
+use crate::telemetry::TraceContext;
 use crate::transaction::{TransactionRef, codec};
 
 /// Frames are collected up to this many bytes before they are sent unasked.
@@ -33,6 +34,7 @@ pub struct Sender {
     correlation_next: u64,
     frame_bytes_max: usize,
     wait_max: Option<Duration>,
+    trace: Option<TraceContext>,
 }
 
 impl Sender {
@@ -50,7 +52,14 @@ impl Sender {
             correlation_next: 0,
             frame_bytes_max,
             wait_max,
+            trace: None,
         }
+    }
+
+    /// What is submitted from now on belongs to this trace, or to none of the caller's. The node must
+    /// know the frame for it (`docs/gateway.md`, SubmitTraced).
+    pub fn set_trace(&mut self, trace: Option<TraceContext>) {
+        self.trace = trace;
     }
 
     /// Submits a transaction; where as much as may be is unanswered, sends what is buffered and
@@ -127,7 +136,10 @@ impl Sender {
             self.flush()?;
         }
         let correlation = Correlation(self.correlation_next);
-        let start = begin_submit(&mut self.buffer, correlation, acks);
+        let start = match &self.trace {
+            None => begin_submit(&mut self.buffer, correlation, acks),
+            Some(trace) => begin_submit_traced(&mut self.buffer, correlation, acks, trace),
+        };
         let encoded = codec::encode(transaction, &mut self.buffer);
         if let Err(error) = encoded {
             start.undo(&mut self.buffer);

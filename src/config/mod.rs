@@ -25,6 +25,7 @@ mod shards;
 #[cfg(test)]
 mod tests;
 mod text;
+mod trace;
 mod validate;
 
 pub use crate::kafka::properties::MASK;
@@ -44,6 +45,7 @@ pub use sections::{
     ProcessingConfig, ReadAt, TopicConfig, TransactionsConfig,
 };
 pub use shards::ShardConfig;
+pub use trace::{HAS_OTLP, LogFormat, LoggingConfig, TraceConfig};
 
 use std::path::Path;
 

@@ -16,6 +16,7 @@ use super::clusters::{ClusterConfig, MembershipConfig};
 use super::control::ControlConfig;
 use super::shards::{self, ShardConfig};
 use super::text;
+use super::trace::{LoggingConfig, TraceConfig};
 use crate::ids::{Acks, ShardId};
 use crate::limits::PAYLOAD_BYTES_DEFAULT;
 
@@ -31,6 +32,10 @@ pub struct Config {
     pub broker: BrokerConfig,
     /// Where the node tells of itself.
     pub control: ControlConfig,
+    /// What it tells of single transactions.
+    pub trace: TraceConfig,
+    /// Its log lines.
+    pub logging: LoggingConfig,
     /// The embedded log.
     pub log: LogConfig,
     /// What is taken in, and how it is acknowledged.
@@ -229,6 +234,8 @@ impl Default for Config {
             gateway: GatewayConfig::default(),
             broker: BrokerConfig::default(),
             control: ControlConfig::default(),
+            trace: TraceConfig::default(),
+            logging: LoggingConfig::default(),
             log: LogConfig::default(),
             transactions: TransactionsConfig::default(),
             processing: ProcessingConfig::default(),

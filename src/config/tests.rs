@@ -41,6 +41,8 @@ fn every_key_is_in_the_shipped_file() {
         ("[[broker.users]]", 2),
         ("[broker.tls]", 3),
         ("[control]", 2),
+        ("[trace]", 3),
+        ("[logging]", 1),
         ("[log]", 8),
         ("[transactions]", 6),
         ("[transactions.default_shard]", 2),

@@ -12,6 +12,7 @@ use super::control::control_is_for_this_machine;
 use super::placement_rules::placement_is_valid;
 use super::resolve::StorageKind;
 use super::shard_rules::shards_are_valid;
+use super::trace::trace_is_valid;
 use super::{Config, ConfigError, TopicConfig};
 use crate::limits::{BLOCK_BYTES, PARTITIONS_MAX};
 
@@ -32,6 +33,7 @@ impl Config {
         remote_addresses_are_allowed(self)?;
         clients_can_connect_once_per_address(self)?;
         control_is_for_this_machine(self)?;
+        trace_is_valid(self)?;
         the_directory_is_named(self)?;
         segments_are_whole_blocks(self)?;
         retention_keeps_two_segments(self)?;

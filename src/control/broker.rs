@@ -183,11 +183,11 @@ impl<D: Disk> GuestSeed<LogStorage<D>> for BrokerSeed {
             bytes_max: self.options.bytes_max,
         };
         let desk = Rc::new(Desk::new(desk, Rc::clone(event)));
-        let house = Rc::new(House {
-            desk: Rc::clone(&desk),
-            users: self.users,
-            request_bytes_max: self.options.request_bytes_max,
-        });
+        let house = Rc::new(House::new(
+            Rc::clone(&desk),
+            self.users,
+            self.options.request_bytes_max,
+        ));
         for &(partition, bounds) in self.retentions.iter() {
             if storage.owns(partition) {
                 storage.set_retention(partition, bounds);

@@ -37,8 +37,8 @@ pub(super) struct KafkaSeed {
 impl StorageSeed for KafkaSeed {
     type Storage = KafkaStorage;
 
-    fn make(self, _wake: WakeLoop) -> KafkaStorage {
-        self.storage
+    fn make(self, _wake: WakeLoop) -> Result<KafkaStorage, String> {
+        Ok(self.storage)
     }
 
     fn patience(&self) -> Patience {

@@ -40,8 +40,10 @@ pub(super) struct LogSeed {
 impl StorageSeed for LogSeed {
     type Storage = LogStorage<DmaDisk>;
 
-    fn make(self, wake: WakeLoop) -> LogStorage<DmaDisk> {
-        LogStorage::new(self.stripes, DmaDisk::new(self.directory, wake))
+    fn make(self, wake: WakeLoop) -> Result<LogStorage<DmaDisk>, String> {
+        let disk = DmaDisk::new(self.directory, wake);
+        let disk = disk.map_err(|error| format!("no io_uring for the log: {error}"))?;
+        Ok(LogStorage::new(self.stripes, disk))
     }
 
     fn patience(&self) -> Patience {

@@ -38,9 +38,17 @@ const FIRST_LOOK: Duration = Duration::from_millis(10);
 /// How long it looks away after that. Bounds how late time-driven work (retention) starts.
 const LATER_LOOK: Duration = Duration::from_millis(500);
 
+/// How long it looks away while a write takes longer than it should: nobody tells of its end.
+const DOZE: Duration = Duration::from_micros(100);
+
+/// After so many nanoseconds with a write under way a core that always finds work lets the kernel's
+/// threads on its CPU go first: on devices without FUA one of them has to flush, and the scheduler would
+/// leave it waiting for a whole tick.
+const GIVE_WAY_NS: u64 = 20_000;
+
 /// The executor hands requests to the kernel and takes its answers only when no task is runnable.
-/// A core that always finds work must therefore step aside now and then while reads, writes or
-/// connections are under way: after this many nanoseconds,
+/// A core that always finds work must therefore step aside now and then while reads or connections
+/// are under way: after this many nanoseconds,
 const TURN_NS: u64 = 50_000;
 
 /// after this many while nothing is under way but a first connection or an opened file may come,
@@ -58,7 +66,10 @@ pub(super) trait StorageSeed: Send + 'static {
     type Storage: Storage;
 
     /// Makes it.
-    fn make(self, wake: WakeLoop) -> Self::Storage;
+    ///
+    /// # Errors
+    /// Says what the system refuses.
+    fn make(self, wake: WakeLoop) -> Result<Self::Storage, String>;
 
     /// How long the core waits until its storage is prepared, and what if it is not by then.
     fn patience(&self) -> Patience;
@@ -118,6 +129,7 @@ pub(super) struct PartsSeed {
     pub fingerprinter: crate::exactly_once::Fingerprinter,
     pub counters: crate::telemetry::CounterWriter,
     pub stages: crate::telemetry::StageWriter,
+    pub traces: crate::engine::trace::Traces,
     pub status: Arc<CoreStatus>,
     pub commands: Arc<crossbeam::queue::ArrayQueue<crate::engine::command::Command>>,
 }
@@ -199,7 +211,10 @@ async fn live<F: HandlerFactory, M: StorageSeed, G: GuestSeed<M::Storage>>(
     let gate = Rc::new(Gate::new(seed.gate, Rc::clone(&event)));
     listeners.serve(&gate);
     let patience = seed.storage.patience();
-    let mut storage = seed.storage.make(wake);
+    let mut storage = match seed.storage.make(wake) {
+        Ok(storage) => storage,
+        Err(reason) => return drop(ready.send(Err(reason))),
+    };
     let guest = match seed.guest.make(&event, &mut storage) {
         Ok(guest) => guest,
         Err(reason) => return drop(ready.send(Err(reason))),
@@ -215,6 +230,7 @@ async fn live<F: HandlerFactory, M: StorageSeed, G: GuestSeed<M::Storage>>(
         gate: Rc::clone(&gate),
         counters: seed.parts.counters,
         stages: seed.parts.stages,
+        traces: seed.parts.traces,
         status: Arc::clone(&seed.parts.status),
         commands: seed.parts.commands,
     };
@@ -277,6 +293,7 @@ async fn cycle<S: Storage, F: HandlerFactory, G: Guest<S>>(
     let mut clock = Clock::new();
     let mut looks_idle = 0;
     let mut last_turn = clock.now().mono;
+    let mut gave_way = last_turn;
     loop {
         let now = clock.now();
         let work = core.run_once(now);
@@ -285,19 +302,32 @@ async fn cycle<S: Storage, F: HandlerFactory, G: Guest<S>>(
         }
         let kernel_busy = core.awaits_kernel() || gate.connections() > 0;
         let turn_ns = if kernel_busy { TURN_NS } else { TURN_IDLE_NS };
+        let is_writing = core.awaits_look();
         let awaited = if core.awaits_ring() {
             Awaited::Ring
+        } else if is_writing {
+            Awaited::Look
         } else if kernel_busy {
             Awaited::Kernel
         } else {
             Awaited::Nothing
         };
-        match idle.step(now.mono, work, awaited) {
-            Step::Again if now.mono.since(last_turn) > turn_ns => {
+        let step = idle.step(now.mono, work, awaited);
+        if step == Step::Look || (is_writing && now.mono.since(gave_way) > GIVE_WAY_NS) {
+            gave_way = now.mono;
+            rustix::thread::sched_yield();
+        }
+        match step {
+            Step::Again | Step::Look if now.mono.since(last_turn) > turn_ns => {
                 last_turn = now.mono;
                 glommio::timer::sleep(TURN).await;
             }
-            Step::Again => {
+            Step::Doze => {
+                core.note_park();
+                last_turn = now.mono;
+                wait(core, event, DOZE).await;
+            }
+            Step::Again | Step::Look => {
                 looks_idle = 0;
                 // To the back of the executor's queue: connections with bytes go first.
                 glommio::executor().yield_now().await;

@@ -1,16 +1,12 @@
 //! A node: its cores, its keeper, its data directory, from start to stop.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpStream};
-use std::os::unix::fs::FileTypeExt as _;
-use std::os::unix::net::UnixStream;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-
-use crossbeam::queue::ArrayQueue;
 
 use crate::config::{Config, HttpChoice, StorageKind};
 use crate::cpu::{Oversubscribe, Plan};
@@ -25,52 +21,31 @@ use crate::exactly_once::Fingerprinter;
 use crate::ids::{CoreId, CpuId, ShardId, StripeId};
 use crate::log::state::TornTail;
 use crate::mesh::{self, Bells, Doorbell, Port};
-use crate::telemetry::{CounterReader, CounterSnapshot, StageHistograms, StageReader};
+use crate::telemetry::{CounterSnapshot, StageHistograms};
 
 use super::broker::{Brokers, Doors};
 use super::clusters::{self, Clusters};
 use super::embedded::{Embedded, Kept};
 use super::error::StartError;
 use super::executor::{GuestSeed, Seed, StorageSeed, spawn};
+use super::free::{check_addresses, prepare_unix};
+use super::handle::CoreHandle;
 use super::housekeeping::{self, Housekeeping};
-use super::http::{Addresses, Board, CoreView, Holder, Http, Running, TopicCounts};
+use super::http::{Addresses, Board, Holder, Http, Running, ShardView, TopicCounts};
 use super::layout::Layout;
 use super::placement::Ground;
 use super::places::Places;
 use super::readings::Readings;
 use super::seeds::{Given, Starting};
+use super::slow::{self, Recorders, Slowest};
+use super::tracer::Tracer;
 use super::watch::Watch;
-
-/// How long the socket of a process that was killed may still take connections: the kernel closes
-/// what its io_uring had under way only after the process is gone.
-const LISTENER_GONE_MAX: Duration = Duration::from_secs(5);
 
 /// What a node is besides its configuration.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NodeOptions {
     /// Threads of this process that will submit: see [`Node::submitter`].
     pub ports: u16,
-}
-
-/// A core, as control holds it.
-pub(super) struct CoreHandle {
-    pub status: Arc<CoreStatus>,
-    pub commands: Arc<ArrayQueue<Command>>,
-    pub counters: CounterReader,
-    pub stages: StageReader,
-    /// None before the thread is started and after it was waited for.
-    pub thread: Option<JoinHandle<()>>,
-}
-
-impl CoreHandle {
-    /// What the control port may see of it.
-    fn view(&self) -> CoreView {
-        CoreView {
-            status: Arc::clone(&self.status),
-            counters: self.counters.clone(),
-            stages: self.stages.clone(),
-        }
-    }
 }
 
 /// A running node. Dropping it stops it without draining.
@@ -87,6 +62,8 @@ pub struct Node {
     watch: Option<Watch>,
     /// The embedded log's; none on clusters. Outlives the cores, too.
     kept: Option<Kept>,
+    /// Tells of what the cores leave; outlives them, too.
+    tracer: Option<Tracer>,
     housekeeping: Vec<CpuId>,
     board: Arc<Board>,
     /// The control port; none where it is off. Answers until the cores have ended.
@@ -181,15 +158,31 @@ impl<'a> Frame<'a> {
         kafka: Vec<SocketAddr>,
     ) -> Result<Node, StartError> {
         let cores = held.cores.iter().map(CoreHandle::view).collect();
+        let commands = held.cores.iter().map(|it| Arc::clone(&it.commands));
+        let recorders = Recorders {
+            commands: commands.collect(),
+            bells: Arc::clone(&self.bells),
+        };
         let mut shards: Vec<_> = self.config.shards.iter().collect();
         // As the route table has them.
         shards.sort_by_key(|shard| shard.id);
-        let shards = shards.iter().map(|shard| shard.name.clone()).collect();
+        let shards = shards.into_iter().map(ShardView::from).collect();
         self.board.show(Running {
             cores,
             topics,
             shards,
+            recorders,
         });
+        let traces = held.cores.iter().map(|core| core.traces.clone());
+        let tracer = Tracer::spawn(
+            traces.collect(),
+            &self.config.trace,
+            Arc::clone(&self.board.spans),
+        );
+        let tracer = tracer.map_err(|error| StartError::System {
+            what: "starting the tracer",
+            reason: error.to_string(),
+        })?;
         let capacity = self.config.node.mesh_capacity as usize;
         let mut node = Node {
             cores: held.cores,
@@ -202,6 +195,7 @@ impl<'a> Frame<'a> {
             unix: self.config.gateway.unix.clone(),
             watch: Some(self.watch),
             kept,
+            tracer: Some(tracer),
             housekeeping: self.plan.housekeeping.clone(),
             board: self.board,
             http: self.http,
@@ -481,6 +475,13 @@ impl Node {
         Some(report)
     }
 
+    /// The slowest transactions of the last minutes, of the cores that answer at once.
+    pub fn slowest(&self) -> Slowest {
+        let mut asked = slow::ask(&self.board);
+        asked.wait(slow::PATIENCE);
+        asked.told(self.board.shards(), crate::clock::monotonic())
+    }
+
     /// Ends every core after its last frames are durable and witnessed, or what it has open on
     /// clusters is at its end. Does not drain.
     ///
@@ -500,6 +501,7 @@ impl Node {
                 let _ = thread.join();
             }
         }
+        drop(self.tracer.take());
         drop(self.http.take());
         drop(self.watch.take());
         drop(self.kept.take());
@@ -550,48 +552,4 @@ impl std::fmt::Debug for Node {
             .field("cores", &self.cores.len())
             .finish_non_exhaustive()
     }
-}
-
-/// Every core will bind each address with SO_REUSEPORT, and so could another node of the same
-/// user, unnoticed. A connection finds that out; a bind without SO_REUSEPORT would, too, but it also
-/// fails for a minute after a node that ended its connections itself (TIME_WAIT).
-fn check_addresses(addresses: &[SocketAddr]) -> Result<(), StartError> {
-    for address in addresses {
-        let start = Instant::now();
-        while TcpStream::connect_timeout(address, LISTENER_GONE_MAX).is_ok() {
-            if start.elapsed() > LISTENER_GONE_MAX {
-                return Err(StartError::Listen {
-                    address: address.to_string(),
-                    reason: "another process listens there".to_owned(),
-                });
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-    Ok(())
-}
-
-/// Removes what an earlier node left at the sockets' paths; refuses one that is in use.
-fn prepare_unix(paths: &[PathBuf]) -> Result<(), StartError> {
-    for path in paths {
-        let refused = |reason: String| StartError::Listen {
-            address: path.display().to_string(),
-            reason,
-        };
-        let Ok(metadata) = std::fs::symlink_metadata(path) else {
-            continue;
-        };
-        if !metadata.file_type().is_socket() {
-            return Err(refused("something that is no socket is there".to_owned()));
-        }
-        let start = Instant::now();
-        while UnixStream::connect(path).is_ok() {
-            if start.elapsed() > LISTENER_GONE_MAX {
-                return Err(refused("another process listens there".to_owned()));
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        std::fs::remove_file(path).map_err(|error| refused(error.to_string()))?;
-    }
-    Ok(())
 }

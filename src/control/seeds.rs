@@ -6,7 +6,7 @@ use std::time::Duration;
 use crossbeam::queue::ArrayQueue;
 
 use crate::clock;
-use crate::config::{Config, Idle};
+use crate::config::{Config, Idle, TraceConfig};
 use crate::engine::command::Command;
 use crate::engine::core::CoreOptions;
 use crate::engine::gateway::GateOptions;
@@ -15,6 +15,7 @@ use crate::engine::idle::IdleStrategy;
 use crate::engine::message::{Reply, Request};
 use crate::engine::process::{ProcessOptions, Remember};
 use crate::engine::status::CoreStatus;
+use crate::engine::trace::{Slowest, TraceOptions, traces};
 use crate::exactly_once::{Fingerprinter, Window, WindowOptions};
 use crate::ids::{CoreId, Nanos};
 use crate::limits::{FRAME_BYTES_MAX, GATEWAY_FRAME_BYTES_MAX};
@@ -23,7 +24,7 @@ use crate::mesh::{Bells, EndpointId, Port};
 use crate::telemetry::{counters, stages};
 
 use super::executor::{GuestSeed, PartsSeed, Seed, StorageSeed};
-use super::node::CoreHandle;
+use super::handle::CoreHandle;
 use super::places::Places;
 
 /// Commands that a core may have waiting.
@@ -84,11 +85,13 @@ impl Starting<'_> {
         let commands = Arc::new(ArrayQueue::<Command>::new(COMMANDS_MAX));
         let (counter_writer, counters) = counters(self.places.table.shards().len());
         let (stage_writer, stages) = stages();
+        let (traces, told) = traces(trace_options(&config.trace));
         let handle = CoreHandle {
             status: Arc::clone(&status),
             commands: Arc::clone(&commands),
             counters,
             stages,
+            traces: told,
             thread: None,
         };
         let parts = PartsSeed {
@@ -99,6 +102,7 @@ impl Starting<'_> {
             fingerprinter: self.fingerprinter,
             counters: counter_writer,
             stages: stage_writer,
+            traces,
             status,
             commands,
         };
@@ -170,6 +174,16 @@ impl Starting<'_> {
             frame_bytes_max: payload_bytes_max + spare,
             node_id: 0,
         }
+    }
+}
+
+fn trace_options(config: &TraceConfig) -> TraceOptions {
+    TraceOptions {
+        sample: config.sample,
+        slowest: match config.slowest {
+            true => Slowest::Told,
+            false => Slowest::Kept,
+        },
     }
 }
 

@@ -1,10 +1,11 @@
-//! SIGINT and SIGTERM: the first one asks for a graceful stop, the second one stops at once.
+//! SIGINT and SIGTERM: the first one asks for a graceful stop, the second one stops at once. SIGUSR1
+//! asks for the slowest transactions.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::flag;
 
 /// Exit code of a stop that did not wait.
@@ -34,5 +35,28 @@ impl StopSignal {
     /// Whether the first signal has come.
     pub fn is_asked(&self) -> bool {
         self.asked.load(Ordering::Relaxed)
+    }
+}
+
+/// Whether somebody wants to see the slowest transactions.
+#[derive(Debug, Clone, Default)]
+pub struct DumpSignal {
+    asked: Arc<AtomicBool>,
+}
+
+impl DumpSignal {
+    /// Listens for SIGUSR1 from now on.
+    ///
+    /// # Errors
+    /// The kernel refuses a handler.
+    pub fn listen() -> io::Result<DumpSignal> {
+        let signal = DumpSignal::default();
+        flag::register(SIGUSR1, Arc::clone(&signal.asked))?;
+        Ok(signal)
+    }
+
+    /// Whether it has come since it was looked at last.
+    pub fn take(&self) -> bool {
+        self.asked.swap(false, Ordering::Relaxed)
     }
 }

@@ -25,6 +25,7 @@ use super::produce::Produce;
 use super::reply::Outbox;
 use super::route::RouteTable;
 use super::status::CoreStatus;
+use super::trace::Traces;
 
 /// Fixed choices of one core.
 #[derive(Debug, Clone)]
@@ -73,6 +74,8 @@ pub struct CoreParts<S, G> {
     pub counters: CounterWriter,
     /// Where it records latencies.
     pub stages: StageWriter,
+    /// Which transactions are traced, and where it leaves what is to be told of them.
+    pub traces: Traces,
     /// What control sees of it.
     pub status: Arc<CoreStatus>,
     /// What control asks of it.
@@ -139,6 +142,7 @@ impl<S: Storage, F: HandlerFactory, G: Guest<S>> Core<S, F, G> {
             fingerprinter: parts.fingerprinter,
             stages: parts.stages,
             recorder: Recorder::new(),
+            traces: parts.traces,
             written: Nanos(0),
             is_kept: false,
             flushes: 0,

@@ -52,11 +52,16 @@ impl<S: Storage, F: HandlerFactory, G: Guest<S>> Core<S, F, G> {
         self.flow
     }
 
-    /// Whether reads or writes are under way, or something waits for storage's room: news of it
-    /// comes through the executor.
+    /// Whether reads are under way, or something waits for storage's room: news of it comes through
+    /// the executor.
     pub fn awaits_kernel(&self) -> bool {
         let held = self.intake.is_holding() || self.process.is_holding();
         self.storage.awaits_kernel() || held || self.guest.awaits_kernel()
+    }
+
+    /// Whether writes are under way whose end only the next cycle sees.
+    pub fn awaits_look(&self) -> bool {
+        self.storage.awaits_look()
     }
 
     /// Whether something waits for room in a ring to another core, of which nobody gives news.
@@ -202,6 +207,7 @@ impl<S: Storage, F: HandlerFactory, G: Guest<S>> Core<S, F, G> {
         let stages = &mut self.produce.stages;
         self.gate
             .take_replied(|took_ns| stages.record(Stage::Reply, took_ns));
+        stages.end_cycle();
         self.produce.recorder.turn(now.mono);
         if work > 0 {
             self.counters.increment(Counter::BusyCycles);

@@ -19,10 +19,19 @@ pub enum IdleStrategy {
 pub enum Step {
     /// Run the next cycle at once, letting the executor in if it asks.
     Again,
+    /// As `Again`, but let the kernel's own threads on this CPU go first: they may have to end what is
+    /// awaited.
+    Look,
+    /// Sleep a little, then look again: what is awaited takes longer than it should.
+    Doze,
     /// Nothing to do but what the kernel will report: let the executor look for it. Whoever has
     /// something for this core rings.
     Wait,
 }
+
+/// How long after the last work a core looks for the end of a write without a pause. Some times what a
+/// device takes that is worth it: parking and being woken costs as much as the write.
+const LOOK_NS: u64 = 500_000;
 
 /// What a core that found no work waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,9 +40,11 @@ pub enum Awaited {
     Nothing,
     /// For room in a ring to another core: it must look, as nobody will tell.
     Ring,
-    /// For reads, writes or connections, whose news only the executor sees: there is no point in
-    /// spinning here.
+    /// For reads or connections, whose news only the executor sees: there is no point in spinning
+    /// here.
     Kernel,
+    /// For the end of a write, which the next cycle sees and nobody tells.
+    Look,
 }
 
 /// The ladder's state.
@@ -62,6 +73,11 @@ impl Idle {
         match (awaited, self.strategy) {
             (Awaited::Ring, _) => Step::Again,
             (Awaited::Kernel, _) => Step::Wait,
+            (Awaited::Look, IdleStrategy::Spin) => Step::Look,
+            (Awaited::Look, IdleStrategy::Adaptive { .. }) => match now.since(since) < LOOK_NS {
+                true => Step::Look,
+                false => Step::Doze,
+            },
             (Awaited::Nothing, IdleStrategy::Spin) => Step::Again,
             (Awaited::Nothing, IdleStrategy::Adaptive { spin_ns }) => {
                 if now.since(since) < spin_ns {
@@ -88,6 +104,20 @@ mod tests {
         assert_eq!(idle.step(Nanos(1250), 0, Awaited::Nothing), Step::Again);
         assert_eq!(idle.step(Nanos(1251), 0, Awaited::Kernel), Step::Wait);
         assert_eq!(idle.step(Nanos(9999), 0, Awaited::Ring), Step::Again);
+    }
+
+    #[test]
+    fn a_write_is_looked_for_at_once_and_a_stalled_one_now_and_then() {
+        let mut idle = Idle::new(IdleStrategy::Adaptive { spin_ns: 100 });
+        assert_eq!(idle.step(Nanos(1000), 0, Awaited::Look), Step::Look);
+        let last = Nanos(1000 + LOOK_NS - 1);
+        assert_eq!(idle.step(last, 0, Awaited::Look), Step::Look);
+        assert_eq!(idle.step(last.after(1), 0, Awaited::Look), Step::Doze);
+        assert_eq!(idle.step(last.after(2), 1, Awaited::Look), Step::Again);
+        assert_eq!(idle.step(last.after(3), 0, Awaited::Look), Step::Look);
+        let mut spinning = Idle::new(IdleStrategy::Spin);
+        assert_eq!(spinning.step(Nanos(0), 0, Awaited::Look), Step::Look);
+        assert_eq!(spinning.step(Nanos(u64::MAX), 0, Awaited::Look), Step::Look);
     }
 
     #[test]

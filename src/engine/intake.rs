@@ -54,13 +54,17 @@ pub(super) struct Intake {
     /// Whether no more could be taken from here in the last cycle.
     pub here_blocked: bool,
     pub admission: Admission,
-    /// Transactions taken in, to time one of many.
+    /// Transactions taken in, to look closer at one of many.
     pub taken_in: u32,
 }
 
 /// One of this many transactions is timed while it is decoded and routed: a reading of the clock costs
 /// a few per cent of that.
 const ROUTE_TIMED: u32 = 64;
+
+/// Of one of this many transactions it is noted where it came from, for as many. A prime, so that a load
+/// that goes round some places is seen from all of them.
+const FLOW_NOTED: u32 = 13;
 
 /// What intake works on besides its own parts.
 pub(super) struct Surroundings<'a, S> {
@@ -163,7 +167,7 @@ impl Intake {
     }
 
     /// Decodes and routes one transaction. Holds it if its way is full.
-    fn take_in<S: Producer>(&mut self, inbound: Inbound, around: &mut Surroundings<'_, S>) {
+    fn take_in<S: Producer>(&mut self, mut inbound: Inbound, around: &mut Surroundings<'_, S>) {
         let refused = match self.admission {
             Admission::Closed => Err(ErrorCode::ShuttingDown),
             Admission::NotYet | Admission::Open => {
@@ -183,6 +187,13 @@ impl Intake {
                 let destination = self
                     .table
                     .route(transaction.client_location, transaction.id);
+                if self.taken_in.is_multiple_of(FLOW_NOTED) {
+                    let shard = self.table.shard_place(destination.partition);
+                    let shard = shard.expect("the route table has the shard's partitions");
+                    let flows = &mut around.counters.flows;
+                    flows.add(transaction.client_location, shard, FLOW_NOTED.into());
+                }
+                around.produce.traces.sample(&mut inbound.trace);
                 self.held_local = Some(Routed {
                     inbound,
                     key,

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::frame::{Correlation, ErrorCode};
 use crate::ids::{Acks, Nanos, Offset, PartitionId, PartitionIndex, ShardId, UnixMillis};
 use crate::mesh::EndpointId;
+use crate::telemetry::TraceContext;
 use crate::transaction::Submission;
 use crate::transaction::codec::KeyRange;
 
@@ -32,6 +33,8 @@ pub struct Inbound {
     pub acks: Acks,
     /// When it came in, or was meant to be sent: latency counts from here.
     pub taken: Nanos,
+    /// The trace that it belongs to. Boxed, so that those without one carry no more than a pointer.
+    pub trace: Option<Box<TraceContext>>,
 }
 
 /// Where a transaction goes.

@@ -42,3 +42,4 @@ mod reply;
 pub mod route;
 pub mod status;
 pub mod submitter;
+pub mod trace;

@@ -43,6 +43,8 @@ pub(super) struct Slot {
     /// slot's own, seen before its acknowledgement; otherwise one of an earlier submission whose
     /// acknowledgement was lost.
     pub seen: Option<Seen>,
+    /// What [`super::trace::Traces`] keeps for it; [`NONE`] where it is not traced.
+    pub trace: u32,
     /// In a slot in use: the next submission of the same id that waits for this record. In a free
     /// slot: the next free one.
     pub next: u32,

@@ -4,6 +4,7 @@
 
 mod open;
 mod run;
+mod told;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,12 +12,12 @@ use std::sync::Arc;
 use crate::clock::{self, Now};
 use crate::ids::{Nanos, Offset, PartitionId, ShardId, TopicId};
 use crate::storage::{Commit, CommitRefusal, Consumer, Outputs, ReadOutcome};
-use crate::telemetry::{Counter, CounterWriter, Flight, Stage, Stamps};
+use crate::telemetry::{Counter, CounterWriter, Stage};
 
 use super::handler::{BatchContext, HandlerContext, HandlerFactory, TransactionHandler as _};
 use super::produce::Produce;
 use open::OpenCommits;
-use run::{End, Run, Tally, Visited, guarded};
+use run::{End, Run, Tally, TracedRecord, Visited, guarded};
 
 /// Header that says why a record went to the dead letters.
 pub const DEAD_LETTER_REASON: &str = "corelane.reason";
@@ -90,6 +91,8 @@ pub(super) struct Process<F: HandlerFactory> {
     narrowed: Vec<PartitionId>,
     /// The batch's records, for the latencies.
     stamps: Vec<Visited>,
+    /// Those of them that are traced; takes no memory before the first.
+    traced: Vec<TracedRecord>,
     /// Nothing more is processed: why.
     halted: Option<String>,
 }
@@ -99,6 +102,7 @@ impl<F: HandlerFactory> Process<F> {
         Process {
             outputs: Outputs::new(options.outputs_bytes_max),
             stamps: Vec::with_capacity(options.batch_records_max),
+            traced: Vec::new(),
             resting: Vec::with_capacity(64),
             unwritten: None,
             condemned: Vec::new(),
@@ -192,13 +196,12 @@ impl<F: HandlerFactory> Process<F> {
         if !self.begin(lane, BatchContext { shard, partition }, storage) {
             return;
         }
-        self.outputs.clear();
-        self.stamps.clear();
         let start = storage.position(partition);
         let mut run = Run {
             handler: self.handlers[lane].as_mut().expect("it has begun"),
             outputs: &mut self.outputs,
             stamps: &mut self.stamps,
+            traced: &mut self.traced,
             options: &self.options,
             produce: &mut *produce,
             condemned: self.condemned.iter().find(|c| c.partition == partition),
@@ -237,10 +240,9 @@ impl<F: HandlerFactory> Process<F> {
         if next == start || !self.finish_batch(lane, partition, next, &tally, storage) {
             return;
         }
-        let done = self.record_latencies(now, produce);
         let unwritten = Unwritten {
             read: now.mono,
-            done,
+            done: self.record_latencies(now, produce),
             lane,
             partition,
             next,
@@ -252,6 +254,9 @@ impl<F: HandlerFactory> Process<F> {
     /// Begins a batch with the lane's handler, which is made where there is none. Returns whether
     /// it goes on.
     fn begin(&mut self, lane: usize, batch: BatchContext, storage: &impl Consumer) -> bool {
+        self.outputs.clear();
+        self.stamps.clear();
+        self.traced.clear();
         if self.handlers[lane].is_none() && !self.make_handler(lane, storage) {
             return false;
         }
@@ -361,10 +366,11 @@ impl<F: HandlerFactory> Process<F> {
                         taken.for_each(|taken| {
                             stages.record(Stage::EndToEnd, done.since(taken));
                         });
-                        self.keep_slow(&unwritten, produce);
+                        self.keep_slow(&unwritten, produce, counters);
                     }
                     Commit::Open => self.open.push(lane, tally, taken),
                 }
+                self.tell_traced(&unwritten, produce, counters);
                 self.condemned
                     .retain(|c| c.partition != partition || c.offset >= next);
                 self.narrowed.retain(|narrowed| *narrowed != partition);
@@ -397,48 +403,11 @@ impl<F: HandlerFactory> Process<F> {
         let done = clock::monotonic().max(now.mono);
         let stages = &mut produce.stages;
         stages.record(Stage::Process, done.since(now.mono));
-        // What one write has made visible is mostly the whole batch.
-        for together in self.stamps.chunk_by(|a, b| a.visible == b.visible) {
-            let Some(visible) = together[0].visible else {
-                continue;
-            };
-            let count = together.len() as u64;
-            stages.record_n(Stage::TailRead, now.mono.since(visible), count);
-            stages.record_n(Stage::Consume, done.since(visible), count);
+        for visible in self.stamps.iter().filter_map(|visited| visited.visible) {
+            stages.record(Stage::TailRead, now.mono.since(visible));
+            stages.record(Stage::Consume, done.since(visible));
         }
         done
-    }
-
-    /// Tells the flight recorder of a batch whose group is written: kept ones learn when they were
-    /// processed, and the slowest one is kept now if it has become slow by waiting for the handler. One
-    /// of a batch, since what waits longer and longer is slow in all its batches.
-    fn keep_slow(&self, batch: &Unwritten, produce: &mut Produce) {
-        let (read, done) = (batch.read, batch.done);
-        let recorder = &mut produce.recorder;
-        recorder.processed(batch.partition, batch.next, read, done);
-        let known = self.stamps.iter().filter_map(|it| Some((it.taken?, it)));
-        let Some((taken, slowest)) = known.min_by_key(|(taken, _)| *taken) else {
-            return;
-        };
-        if !recorder.wants(done.since(taken)) {
-            return;
-        }
-        let destination = produce.table.destination(batch.partition);
-        let destination = destination.expect("only shards' are processed");
-        recorder.keep(Flight {
-            shard: destination.shard,
-            index: destination.index,
-            partition: batch.partition,
-            offset: slowest.offset,
-            acks: None,
-            stamps: Stamps {
-                taken,
-                durable: slowest.visible.unwrap_or_default(),
-                read,
-                processed: done,
-                ..Stamps::default()
-            },
-        });
     }
 
     fn halt(&mut self, reason: String) {

@@ -11,13 +11,14 @@ use crate::exactly_once::{Entry, Fingerprinter, Seat, Window};
 use crate::frame::ErrorCode;
 use crate::ids::{Acks, Nanos, Offset, ShardId, UnixMillis};
 use crate::storage::{Offer, Producer, Refusal};
-use crate::telemetry::{Counter, CounterWriter, Recorder, ShardCounter, StageWriter};
+use crate::telemetry::{Counter, CounterWriter, Recorder, ShardCounter, StageWriter, Traceparent};
 use crate::transaction::Submission;
 
-use super::message::{Answer, Destination, Routed, Stored};
+use super::message::{Answer, Destination, Inbound, Routed, Stored};
 use super::pending::{NONE, Pending, Seen, Slot, Waiter};
 use super::reply::Outbox;
 use super::route::RouteTable;
+use super::trace::Traces;
 
 /// One of this many duty cycles with something to append is timed.
 const APPEND_TIMED: u32 = 16;
@@ -53,6 +54,7 @@ pub(super) struct Produce {
     pub fingerprinter: Fingerprinter,
     pub stages: StageWriter,
     pub recorder: Recorder,
+    pub traces: Traces,
     /// When the write was begun whose records become durable now.
     pub written: Nanos,
     /// Whether the flight recorder keeps one of that write's records.
@@ -100,36 +102,36 @@ impl Produce {
             counters.increment(Counter::WindowFull);
             return Accepted::Later;
         };
+        self.pending.insert(slot(routed, destination, seat, now));
+        let trace = self.begin_trace(&routed.inbound, token);
         let offer = Offer {
             partition: destination.partition,
             value: std::mem::take(&mut routed.inbound.body),
             key_start: routed.key.start,
             key_len: routed.key.len,
             taken: routed.inbound.taken,
+            trace,
             token,
             seat: seat.0,
         };
         if let Err((offer, refusal)) = storage.offer(offer) {
+            let slot = self.pending.remove(token);
+            self.traces.forget(slot.trace);
             self.window.forget(seat, token);
             routed.inbound.body = offer.value;
             return refused(routed, refusal, outbox, counters);
         }
-        self.pending.insert(Slot {
-            waiter: waiter(routed),
-            destination,
-            seat,
-            appended: None,
-            routed: routed.routed,
-            accepted: now,
-            appended_at: Nanos(0),
-            seen: None,
-            next: NONE,
-        });
         self.offered = true;
         if destination != routed.destination {
             counters.increment(Counter::Failovers);
         }
         Accepted::Done
+    }
+
+    /// The header of a record that belongs to a trace.
+    fn begin_trace(&mut self, inbound: &Inbound, token: u32) -> Option<Box<Traceparent>> {
+        let context = inbound.trace.as_deref()?;
+        Some(self.traces.begin(context, &mut self.pending, token))
     }
 
     fn count_duplicate(&self, routed: &Routed, counters: &mut CounterWriter) {
@@ -174,7 +176,11 @@ impl Produce {
                 );
             }
             (Acks::Leader | Acks::All, _) => {
-                let later = self.pending.insert(Slot { waiter, ..slot });
+                let later = self.pending.insert(Slot {
+                    waiter,
+                    trace: NONE,
+                    ..slot
+                });
                 self.pending.chain(first, later);
             }
         }
@@ -273,6 +279,22 @@ fn refused(
         outbox.send(routed.inbound.reply_to, Answer::Rejected(code));
     }
     Accepted::Done
+}
+
+/// What is known of a transaction that is about to be offered.
+fn slot(routed: &Routed, destination: Destination, seat: Seat, now: Nanos) -> Slot {
+    Slot {
+        waiter: waiter(routed),
+        destination,
+        seat,
+        appended: None,
+        routed: routed.routed,
+        accepted: now,
+        appended_at: Nanos(0),
+        seen: None,
+        trace: NONE,
+        next: NONE,
+    }
 }
 
 /// What the submitter is told of a refusal; none where the offer may be made again.

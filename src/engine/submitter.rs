@@ -10,6 +10,7 @@ use bytes::Bytes;
 use crate::frame::Correlation;
 use crate::ids::{Acks, Nanos};
 use crate::mesh::{EndpointId, Port, Take};
+use crate::telemetry::TraceContext;
 
 use super::message::{Answer, Inbound, Reply, ReplyTo, Request};
 
@@ -82,6 +83,22 @@ impl Submitter {
         correlation: Correlation,
         taken: Nanos,
     ) -> Result<(), Bytes> {
+        self.submit_traced(entrance, body, acks, correlation, taken, None)
+    }
+
+    /// As [`Submitter::submit`], for a transaction that may belong to a trace.
+    ///
+    /// # Errors
+    /// As [`Submitter::submit`].
+    pub fn submit_traced(
+        &mut self,
+        entrance: Entrance,
+        body: Bytes,
+        acks: Acks,
+        correlation: Correlation,
+        taken: Nanos,
+        trace: Option<TraceContext>,
+    ) -> Result<(), Bytes> {
         let core = match entrance {
             Entrance::InTurn => self.next,
             Entrance::Core(core) => core,
@@ -102,6 +119,7 @@ impl Submitter {
             reply_to,
             acks,
             taken,
+            trace: trace.map(Box::new),
         };
         match self
             .requests

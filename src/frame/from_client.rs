@@ -1,4 +1,4 @@
-//! Frames that a client sends: hello, submit, ping.
+//! Frames that a client sends: hello, submit, traced or not, ping.
 
 use std::ops::Range;
 
@@ -7,9 +7,13 @@ use super::split::{Fault, Frame, Kind, ProtocolError};
 use super::{CLIENT_NAME_BYTES_MAX, Correlation, HEADER_BYTES, MAGIC, VERSION};
 use crate::ids::Acks;
 use crate::limits::GATEWAY_FRAME_BYTES_MAX;
+use crate::telemetry::{TRACE_CONTEXT_BYTES, TraceContext};
 
 /// Where the encoded transaction starts in a submit, counted from the frame's first byte.
 pub const SUBMIT_TRANSACTION_START: usize = HEADER_BYTES + 9;
+
+/// The same in a submit with the context of a trace.
+pub const SUBMIT_TRACED_TRANSACTION_START: usize = SUBMIT_TRANSACTION_START + TRACE_CONTEXT_BYTES;
 
 const SUBMIT_ACKS_AT: usize = SUBMIT_TRANSACTION_START - 1;
 
@@ -30,6 +34,8 @@ pub struct Submit {
     pub correlation: Correlation,
     /// The promise that the answer shall carry; [`Acks::None`] gets no answer at all.
     pub acks: Acks,
+    /// The trace that it belongs to; none also where the context's bytes are none.
+    pub trace: Option<TraceContext>,
     /// Where the encoded transaction lies, counted from the frame's first byte. The bytes are
     /// stored as they are.
     pub transaction: Range<usize>,
@@ -57,7 +63,7 @@ impl<'a> ClientFrame<'a> {
     #[inline]
     pub fn decode(frame: Frame<'a>) -> Result<ClientFrame<'a>, ProtocolError> {
         match frame.kind {
-            Kind::Submit => Submit::decode(frame).map(ClientFrame::Submit),
+            Kind::Submit | Kind::SubmitTraced => Submit::decode(frame).map(ClientFrame::Submit),
             Kind::Hello => Hello::decode(frame).map(ClientFrame::Hello),
             Kind::Ping => {
                 let mut body = BodyReader::new(frame);
@@ -110,9 +116,15 @@ impl Submit {
         let Some(acks) = Acks::from_wire(acks) else {
             return Err(body.value_error("acks", 1, acks.into()));
         };
+        let trace = if frame.kind == Kind::SubmitTraced {
+            TraceContext::from_bytes(&body.array()?)
+        } else {
+            None
+        };
         Ok(Submit {
             correlation,
             acks,
+            trace,
             transaction: body.position()..frame.bytes.len(),
         })
     }
@@ -135,9 +147,26 @@ impl SubmitStart {
 /// Appends the start of a submit to `out`. The encoded transaction is to be appended by the
 /// caller, so that it can be encoded in place.
 pub fn begin_submit(out: &mut Vec<u8>, correlation: Correlation, acks: Acks) -> SubmitStart {
+    begin(out, Kind::Submit, correlation, acks)
+}
+
+/// As [`begin_submit`], for a transaction that belongs to a trace. A node older than this kind of
+/// frame ends the connection.
+pub fn begin_submit_traced(
+    out: &mut Vec<u8>,
+    correlation: Correlation,
+    acks: Acks,
+    trace: &TraceContext,
+) -> SubmitStart {
+    let start = begin(out, Kind::SubmitTraced, correlation, acks);
+    out.extend_from_slice(&trace.to_bytes());
+    start
+}
+
+fn begin(out: &mut Vec<u8>, kind: Kind, correlation: Correlation, acks: Acks) -> SubmitStart {
     let at = out.len();
     let mut start = [0u8; SUBMIT_TRANSACTION_START];
-    start[HEADER_BYTES - 1] = Kind::Submit as u8;
+    start[HEADER_BYTES - 1] = kind as u8;
     start[HEADER_BYTES..SUBMIT_ACKS_AT].copy_from_slice(&correlation.0.to_le_bytes());
     start[SUBMIT_ACKS_AT] = acks as u8;
     out.extend_from_slice(&start);

@@ -111,7 +111,9 @@ impl<'a> ServerFrame<'a> {
                 Ok(ServerFrame::Pong { token })
             }
             Kind::Goodbye => Goodbye::decode(frame).map(ServerFrame::Goodbye),
-            Kind::Hello | Kind::Submit | Kind::Ping => Err(ProtocolError::unexpected(frame.kind)),
+            Kind::Hello | Kind::Submit | Kind::SubmitTraced | Kind::Ping => {
+                Err(ProtocolError::unexpected(frame.kind))
+            }
         }
     }
 }

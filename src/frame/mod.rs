@@ -19,8 +19,8 @@ mod split;
 
 pub use code::{ErrorCode, GoodbyeReason, Outcome};
 pub use from_client::{
-    ClientFrame, Hello, SUBMIT_TRANSACTION_START, Submit, SubmitStart, begin_submit, encode_ping,
-    finish_submit,
+    ClientFrame, Hello, SUBMIT_TRACED_TRANSACTION_START, SUBMIT_TRANSACTION_START, Submit,
+    SubmitStart, begin_submit, begin_submit_traced, encode_ping, finish_submit,
 };
 pub use from_server::{
     Goodbye, PONG_FRAME_BYTES, RECEIPT_FRAME_BYTES, Receipt, Rejected, ServerFrame,
@@ -62,7 +62,8 @@ const _: () = {
         "a frame's length fits its field"
     );
     assert!(
-        SUBMIT_TRANSACTION_START + crate::limits::TRANSACTION_BYTES_MAX <= GATEWAY_FRAME_BYTES_MAX,
-        "the largest transaction fits a submit"
+        SUBMIT_TRACED_TRANSACTION_START + crate::limits::TRANSACTION_BYTES_MAX
+            <= GATEWAY_FRAME_BYTES_MAX,
+        "the largest transaction fits a submit, traced or not"
     );
 };

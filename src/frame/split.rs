@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use super::code::GoodbyeReason;
 use super::{CLIENT_NAME_BYTES_MAX, HEADER_BYTES, MESSAGE_BYTES_MAX, VERSION};
 use crate::limits::GATEWAY_FRAME_BYTES_MAX;
+use crate::telemetry::TRACE_CONTEXT_BYTES;
 
 /// What a frame is. The highest bit tells the direction: clear from the client, set from the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub enum Kind {
     Submit = 0x02,
     /// Client: are you there?
     Ping = 0x03,
+    /// Client: one transaction, with the context of its trace.
+    SubmitTraced = 0x04,
     /// Node: the answer to a hello.
     Welcome = 0x81,
     /// Node: a transaction was taken at the level asked for.
@@ -36,6 +39,7 @@ impl Kind {
             0x01 => Some(Kind::Hello),
             0x02 => Some(Kind::Submit),
             0x03 => Some(Kind::Ping),
+            0x04 => Some(Kind::SubmitTraced),
             0x81 => Some(Kind::Welcome),
             0x82 => Some(Kind::Receipt),
             0x83 => Some(Kind::Rejected),
@@ -52,6 +56,7 @@ impl Kind {
             Kind::Hello => 6..=6 + CLIENT_NAME_BYTES_MAX,
             // An empty transaction is a bad transaction, not a bad frame.
             Kind::Submit => 9..=GATEWAY_FRAME_BYTES_MAX - HEADER_BYTES,
+            Kind::SubmitTraced => 9 + TRACE_CONTEXT_BYTES..=GATEWAY_FRAME_BYTES_MAX - HEADER_BYTES,
             Kind::Ping | Kind::Pong => 8..=8,
             Kind::Welcome => 14..=14,
             Kind::Receipt => 32..=32,

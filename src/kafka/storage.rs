@@ -213,6 +213,10 @@ impl Storage for KafkaStorage {
         false
     }
 
+    fn awaits_look(&self) -> bool {
+        false
+    }
+
     fn has_news(&self) -> bool {
         self.clusters.iter().any(Cluster::has_news)
     }

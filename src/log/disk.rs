@@ -101,6 +101,13 @@ pub trait Disk: 'static {
     /// Completes with [`Done::Alarm`] in about `ns` nanoseconds, so that a parked core wakes.
     fn alarm(&mut self, ns: u64, tag: Tag);
 
+    /// Whether something is under way of whose end only [`Disk::poll`] has news: nobody wakes a core
+    /// that sleeps.
+    fn awaits_look(&self) -> bool;
+
+    /// Whether something is under way that the executor has to see first.
+    fn awaits_executor(&self) -> bool;
+
     /// The next finished operation, in the order in which they finished.
     fn poll(&mut self) -> Option<Completion<Self::Chunk>>;
 }

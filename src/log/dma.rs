@@ -1,12 +1,13 @@
-//! The real disk: O_DIRECT and O_DSYNC through glommio's io_uring.
+//! The real disk: O_DIRECT and O_DSYNC through io_uring.
 //!
-//! Owns: the open segment files of one core. Never does: waiting; each operation is a local task
-//! that leaves its result in a queue and calls the wake hook, so that a parked core goes on. Runs
-//! on: the core's executor.
+//! Owns: the open segment files of one core. Never does: waiting. Writes go through a ring of their own
+//! ([`super::ring`]), of which only [`Disk::poll`] has news. Every other operation is a local task of
+//! the executor that leaves its result in a queue and calls the wake hook, so that a parked core goes
+//! on. Runs on: the core's executor.
 //!
 //! O_DSYNC makes a completed write durable: there is no separate sync (docs/decisions/0001).
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
@@ -17,8 +18,9 @@ use std::time::Duration;
 use glommio::io::{DmaBuffer, DmaFile, OpenOptions, ReadResult};
 use rustix::fs::OFlags;
 
-use super::disk::{Completion, Disk, Done, FileId, Tag};
+use super::disk::{Completion, Disk, Done, FileId, Op, Tag};
 use super::files::segment_path;
+use super::ring::{Ring, Written};
 use crate::ids::{SegmentSeq, StripeId};
 
 /// Buffers kept for reuse, and the smallest that is worth it.
@@ -32,6 +34,7 @@ pub type Wake = Rc<dyn Fn()>;
 pub struct DmaDisk {
     directory: PathBuf,
     shared: Rc<Shared>,
+    ring: Ring,
     spare: VecDeque<Rc<DmaBuffer>>,
 }
 
@@ -40,6 +43,8 @@ struct Shared {
     /// By [`FileId`]; none where it was closed.
     files: RefCell<Vec<Option<Rc<DmaFile>>>>,
     wake: Wake,
+    /// Operations that the executor has under way.
+    tasks: Cell<usize>,
 }
 
 impl std::fmt::Debug for DmaDisk {
@@ -52,16 +57,21 @@ impl std::fmt::Debug for DmaDisk {
 
 impl DmaDisk {
     /// A disk for the data directory `directory`. Must be used within a glommio executor.
-    pub fn new(directory: PathBuf, wake: Wake) -> DmaDisk {
-        DmaDisk {
+    ///
+    /// # Errors
+    /// The kernel gives no io_uring.
+    pub fn new(directory: PathBuf, wake: Wake) -> io::Result<DmaDisk> {
+        Ok(DmaDisk {
             directory,
+            ring: Ring::new()?,
             spare: VecDeque::with_capacity(SPARE_MAX),
             shared: Rc::new(Shared {
                 done: RefCell::new(VecDeque::with_capacity(128)),
                 files: RefCell::new(Vec::new()),
                 wake,
+                tasks: Cell::new(0),
             }),
-        }
+        })
     }
 
     /// Runs an operation to its end and leaves what came of it in the queue.
@@ -71,8 +81,12 @@ impl DmaDisk {
         operation: impl Future<Output = io::Result<Done<ReadResult>>> + 'static,
     ) {
         let shared = Rc::clone(&self.shared);
+        // An alarm is a thing of time, and wakes the core by itself.
+        let counted = usize::from(tag.op != Op::Alarm);
+        shared.tasks.set(shared.tasks.get() + counted);
         let task = glommio::spawn_local(async move {
             let result = operation.await;
+            shared.tasks.set(shared.tasks.get() - counted);
             shared
                 .done
                 .borrow_mut()
@@ -147,15 +161,15 @@ impl Disk for DmaDisk {
 
     fn write(&mut self, file: FileId, position: u32, buffer: Rc<DmaBuffer>, tag: Tag) {
         let file = self.file(file);
-        self.start(tag, async move {
-            let bytes = buffer.len();
-            let written = file.write_rc_at(buffer, position.into()).await?;
-            if written != bytes {
-                let text = format!("only {written} of {bytes} bytes were written");
-                return Err(io::Error::new(io::ErrorKind::WriteZero, text));
-            }
-            Ok(Done::Written)
-        });
+        self.ring.write(file, position.into(), buffer, tag);
+    }
+
+    fn awaits_look(&self) -> bool {
+        self.ring.underway() > 0
+    }
+
+    fn awaits_executor(&self) -> bool {
+        self.shared.tasks.get() > 0
     }
 
     fn read(&mut self, file: FileId, position: u32, bytes: u32, tag: Tag) {
@@ -189,6 +203,11 @@ impl Disk for DmaDisk {
     }
 
     fn poll(&mut self) -> Option<Completion<ReadResult>> {
-        self.shared.done.borrow_mut().pop_front()
+        if let Some(done) = self.shared.done.borrow_mut().pop_front() {
+            return Some(done);
+        }
+        let Written { tag, result } = self.ring.poll()?;
+        let result = result.map(|()| Done::Written);
+        Some(Completion { tag, result })
     }
 }

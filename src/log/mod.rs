@@ -39,6 +39,7 @@ pub mod inspect;
 pub mod keeper;
 pub mod rebuild;
 pub mod recover;
+mod ring;
 pub mod scan;
 pub mod sim;
 pub mod state;

@@ -319,6 +319,14 @@ impl Disk for SimDisk {
         self.start(tag, Action::Alarm);
     }
 
+    fn awaits_look(&self) -> bool {
+        false
+    }
+
+    fn awaits_executor(&self) -> bool {
+        false
+    }
+
     fn poll(&mut self) -> Option<Completion<SimChunk>> {
         self.polls += 1;
         if self.pace == Pace::Never {

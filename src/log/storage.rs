@@ -256,7 +256,11 @@ impl<D: Disk> Storage for LogStorage<D> {
     }
 
     fn awaits_kernel(&self) -> bool {
-        self.is_busy()
+        self.core.disk.awaits_executor()
+    }
+
+    fn awaits_look(&self) -> bool {
+        self.core.disk.awaits_look()
     }
 
     fn has_news(&self) -> bool {

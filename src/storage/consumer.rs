@@ -19,6 +19,9 @@ pub struct Record<'a> {
     pub key: &'a [u8],
     /// Its value.
     pub value: &'a [u8],
+    /// The value of its header [`crate::telemetry::TRACE_HEADER`], if it has one: bytes from
+    /// anywhere.
+    pub trace: Option<&'a [u8]>,
     /// [`super::Offer::taken`], where the record was offered to this process and is still in memory.
     pub taken: Option<Nanos>,
     /// [`super::Offer::seat`], likewise.

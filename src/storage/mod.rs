@@ -84,6 +84,10 @@ pub trait Storage: Producer + Consumer {
     /// core's doorbell.
     fn awaits_kernel(&self) -> bool;
 
+    /// Whether something is under way of whose end only [`Producer::poll`] has news: nobody rings, and
+    /// the executor does not know of it.
+    fn awaits_look(&self) -> bool;
+
     /// Whether something came since the last [`Producer::poll`]. Looked at once more between the
     /// announcement of sleep and sleep itself.
     fn has_news(&self) -> bool;

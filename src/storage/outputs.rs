@@ -3,6 +3,7 @@
 //! Owns: one growing buffer, reused for every batch, so that steady state allocates nothing.
 
 use crate::ids::TopicId;
+use crate::telemetry::{TRACE_HEADER, Traceparent};
 
 /// Keys of state that begin with this byte are the engine's own.
 pub const RESERVED_KEY: u8 = 0xff;
@@ -16,6 +17,7 @@ pub struct Outputs {
     state: Vec<StateSpan>,
     bytes_max: usize,
     overflowed: bool,
+    trace: Option<Traceparent>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -105,7 +107,14 @@ impl Outputs {
             state: Vec::with_capacity(64),
             bytes_max,
             overflowed: false,
+            trace: None,
         }
+    }
+
+    /// What is put out from now on belongs to this trace: each record gets the header
+    /// [`TRACE_HEADER`], unless the handler gives it one itself.
+    pub(crate) fn set_trace(&mut self, trace: Option<Traceparent>) {
+        self.trace = trace;
     }
 
     /// Whether something was refused since the last [`Outputs::rewind`] or [`Outputs::clear`].
@@ -132,12 +141,16 @@ impl Outputs {
         value: &[u8],
         headers: &[(&str, &[u8])],
     ) -> Result<(), OutputsRefused> {
-        let headers_len: usize = headers.iter().map(|(n, v)| 6 + n.len() + v.len()).sum();
+        let is_own = |(name, _): &(&str, &[u8])| *name == TRACE_HEADER;
+        let trace = self.trace.filter(|_| !headers.iter().any(is_own));
+        let trace = trace.as_ref().map(|trace| (TRACE_HEADER, trace.as_bytes()));
+        let all = || headers.iter().copied().chain(trace);
+        let headers_len: usize = all().map(|(n, v)| 6 + n.len() + v.len()).sum();
         self.check_room(key.len() + value.len() + headers_len)?;
         let start = self.bytes.len();
         self.bytes.extend_from_slice(key);
         self.bytes.extend_from_slice(value);
-        for (name, value) in headers {
+        for (name, value) in all() {
             let name_len = u16::try_from(name.len()).expect("documented bound of a header's name");
             self.bytes.extend_from_slice(&name_len.to_le_bytes());
             self.bytes.extend_from_slice(&len_u32(value).to_le_bytes());
@@ -150,7 +163,7 @@ impl Outputs {
             key_len: len_u32(key),
             value_len: len_u32(value),
             headers_len: u32::try_from(headers_len).expect("bounded by bytes_max"),
-            headers: u32::try_from(headers.len()).expect("bounded by bytes_max"),
+            headers: u32::try_from(all().count()).expect("bounded by bytes_max"),
         });
         Ok(())
     }
@@ -295,6 +308,7 @@ impl<'a> Iterator for StateChanges<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::TraceContext;
 
     #[test]
     fn outputs_come_back_in_order_and_rewind_drops_only_what_came_after() {
@@ -320,6 +334,36 @@ mod tests {
             .collect();
         assert_eq!(records, [(TopicId(3), &b"k"[..], &b"value"[..])]);
         assert!(outputs.state_changes().eq([(&b"sum"[..], &b"42"[..])]));
+    }
+
+    #[test]
+    fn what_a_traced_record_puts_out_has_the_header_once() {
+        let header = |text: &str| text.parse::<TraceContext>().unwrap().to_header();
+        let ours = header("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+        let mut outputs = Outputs::new(4096);
+        outputs.send(TopicId(1), b"k", b"before").unwrap();
+        outputs.set_trace(Some(ours));
+        outputs.send(TopicId(1), b"k", b"plain").unwrap();
+        outputs
+            .send_with_headers(TopicId(1), b"k", b"more", &[("unit", b"cent")])
+            .unwrap();
+        outputs
+            .send_with_headers(TopicId(1), b"k", b"own", &[(TRACE_HEADER, b"mine")])
+            .unwrap();
+        outputs.set_trace(None);
+        outputs.send(TopicId(1), b"k", b"after").unwrap();
+        let trace = (TRACE_HEADER, ours.as_bytes());
+        let expected: [&[(&str, &[u8])]; 5] = [
+            &[],
+            &[trace],
+            &[("unit", b"cent"), trace],
+            &[(TRACE_HEADER, b"mine")],
+            &[],
+        ];
+        for (record, expected) in outputs.records().zip(expected) {
+            assert!(record.headers().eq(expected.iter().copied()));
+            assert_eq!(record.header_count as usize, expected.len());
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::clock::Now;
 use crate::ids::{Acks, Nanos, Offset, PartitionId, UnixMillis};
+use crate::telemetry::Traceparent;
 
 /// A record on its way into storage. The payload is held by reference count, not copied; storage
 /// copies it once, to where it is written from.
@@ -23,6 +24,8 @@ pub struct Offer {
     /// When the transaction was taken in, or was meant to be. Kept in memory beside the record,
     /// handed back in [`super::Record::taken`]; never stored.
     pub taken: Nanos,
+    /// The header that it is stored with; none for what is not traced.
+    pub trace: Option<Box<Traceparent>>,
     /// The caller's mark, handed back in every [`StorageEvent`] about this record.
     pub token: u32,
     /// Another one, kept as `taken` is and handed back in [`super::Record::seat`].

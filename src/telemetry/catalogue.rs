@@ -194,6 +194,10 @@ catalogue! {
             "Time in duty cycles that found work, with what ran between them: what the core is busy.";
         Stalls = "stalls", Cycles,
             "Duty cycles that took longer than the stall threshold.";
+        Traces = "traces", Events,
+            "Legs of traced transactions that were told: sent, processed, or slow.";
+        TracesDropped = "traces_dropped", Events,
+            "Legs of traced transactions that were not told because too many waited to be.";
         Parks = "parks", Events,
             "Times that the core went to sleep because it had nothing to do.";
     }
@@ -210,6 +214,18 @@ catalogue! {
             "Submissions nearest to this shard that were answered with the receipt of the first one of the same id.";
         ProcessedDuplicates = "shard_processed_duplicates", Transactions,
             "Records of this shard skipped in processing because their id had been processed before.";
+    }
+}
+
+catalogue! {
+    /// A number that only grows, one for the node, counted off the cores.
+    NodeCounter {
+        LogLinesDropped = "log_lines_dropped", Events,
+            "Log lines of the process that were dropped because standard error took none.";
+        SpansSent = "trace_spans_sent", Events,
+            "Spans that the collector has taken.";
+        SpansDropped = "trace_spans_dropped", Events,
+            "Spans that the collector did not take, or that too many others waited for.";
     }
 }
 
@@ -385,6 +401,7 @@ mod tests {
             ShardCounter::name,
             ShardCounter::meaning,
         );
+        check(&NodeCounter::ALL, NodeCounter::name, NodeCounter::meaning);
         check(&Stage::ALL, Stage::name, Stage::meaning);
         check(&Total::ALL, Total::name, Total::meaning);
         check(&Gauge::ALL, Gauge::name, Gauge::meaning);

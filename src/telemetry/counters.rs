@@ -4,7 +4,7 @@ use std::ops::AddAssign;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Counter, ShardReader, ShardWriter, shard_figures};
+use super::{Counter, FlowReader, FlowWriter, ShardReader, ShardWriter, flows, shard_figures};
 
 /// The numbers, on cache lines that no other core writes. 128 bytes: processors fetch lines in
 /// pairs.
@@ -12,19 +12,22 @@ use super::{Counter, ShardReader, ShardWriter, shard_figures};
 #[repr(align(128))]
 struct Cells([AtomicU64; Counter::COUNT]);
 
-/// Makes the counters of one core, all at 0, and those of `shards` shards on it. The writer goes to the
+/// Makes the counters of one core, all at 0, those of `shards` shards on it, and its flows. The writer goes to the
 /// core, the reader to whoever wants to look.
 pub fn counters(shards: usize) -> (CounterWriter, CounterReader) {
     let (shard_writer, shard_reader) = shard_figures(shards);
+    let (flow_writer, flow_reader) = flows();
     let cells = Arc::new(Cells([const { AtomicU64::new(0) }; Counter::COUNT]));
     (
         CounterWriter {
             cells: cells.clone(),
             shards: shard_writer,
+            flows: flow_writer,
         },
         CounterReader {
             cells,
             shards: shard_reader,
+            flows: flow_reader,
         },
     )
 }
@@ -36,6 +39,8 @@ pub struct CounterWriter {
     cells: Arc<Cells>,
     /// The same for each shard.
     pub shards: ShardWriter,
+    /// From where to which shard.
+    pub flows: FlowWriter,
 }
 
 impl CounterWriter {
@@ -61,6 +66,8 @@ pub struct CounterReader {
     cells: Arc<Cells>,
     /// The same for each shard.
     pub shards: ShardReader,
+    /// From where to which shard.
+    pub flows: FlowReader,
 }
 
 impl CounterReader {

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use super::catalogue::{Counter, Gauge, Scope, ShardCounter, Stage, Total, Unit};
+use super::catalogue::{Counter, Gauge, NodeCounter, Scope, ShardCounter, Stage, Total, Unit};
 
 /// Before every name.
 pub const PREFIX: &str = "corelane";
@@ -83,9 +83,10 @@ pub fn families() -> Vec<Family> {
     let counters = Counter::ALL.into_iter().map(Counter::family);
     let totals = Total::ALL.into_iter().map(Total::family);
     let shards = ShardCounter::ALL.into_iter().map(ShardCounter::family);
+    let node = NodeCounter::ALL.into_iter().map(NodeCounter::family);
     let gauges = Gauge::ALL.into_iter().map(Gauge::family);
     let stages = Stage::ALL.into_iter().map(Stage::family);
-    let counters = counters.chain(totals).chain(shards);
+    let counters = counters.chain(totals).chain(shards).chain(node);
     counters.chain(gauges).chain(stages).collect()
 }
 
@@ -143,6 +144,14 @@ impl ShardCounter {
     pub fn family(self) -> Family {
         let (name, unit) = (self.name(), self.unit());
         family(name, unit, Kind::Counter, Scope::Shard, self.meaning())
+    }
+}
+
+impl NodeCounter {
+    /// The counter as it is exported.
+    pub fn family(self) -> Family {
+        let (name, unit) = (self.name(), self.unit());
+        family(name, unit, Kind::Counter, Scope::Node, self.meaning())
     }
 }
 

@@ -133,12 +133,12 @@ impl Recorder {
     }
 
     /// Keeps a transaction that [`Recorder::wants`] said yes to, in the place of the fastest one. One
-    /// that is kept already stays as it is.
-    pub fn keep(&mut self, flight: Flight) {
+    /// that is kept already stays as it is. Returns whether it is new.
+    pub fn keep(&mut self, flight: Flight) -> bool {
         let kept = &mut self.minutes[self.current].kept;
         let same = |old: &Flight| (old.partition, old.offset) == (flight.partition, flight.offset);
         if kept.iter().any(same) {
-            return;
+            return false;
         }
         if kept.len() < KEPT_PER_MINUTE {
             kept.push(flight);
@@ -146,6 +146,7 @@ impl Recorder {
             *fastest = flight;
         }
         self.settle();
+        true
     }
 
     /// Adds to the kept ones of a partition that their batch, which began at `read`, was processed up
@@ -216,10 +217,8 @@ mod tests {
         }
     }
 
-    fn offer(recorder: &mut Recorder, flight: Flight) {
-        if recorder.wants(flight.stamps.total_ns()) {
-            recorder.keep(flight);
-        }
+    fn offer(recorder: &mut Recorder, flight: Flight) -> bool {
+        recorder.wants(flight.stamps.total_ns()) && recorder.keep(flight)
     }
 
     fn offsets(recorder: &Recorder) -> Vec<i64> {
@@ -273,8 +272,8 @@ mod tests {
     fn a_record_is_kept_once() {
         let mut recorder = Recorder::new();
         recorder.turn(Nanos(1));
-        offer(&mut recorder, flight(7, 500));
-        offer(&mut recorder, flight(7, 900));
+        assert!(offer(&mut recorder, flight(7, 500)));
+        assert!(!offer(&mut recorder, flight(7, 900)));
         let slowest = recorder.slowest();
         assert_eq!(slowest.len(), 1);
         assert_eq!(slowest[0].stamps.total_ns(), 500);

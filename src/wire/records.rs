@@ -76,6 +76,19 @@ impl<'a> Headers<'a> {
         self.left
     }
 
+    /// The value of the last header of this name, which counts by Kafka's custom; none also where
+    /// it is null.
+    #[inline]
+    pub fn value(&self, name: &str) -> Option<&'a [u8]> {
+        if self.is_empty() {
+            return None;
+        }
+        self.clone()
+            .filter(|header| header.name == name)
+            .last()?
+            .value
+    }
+
     /// Whether no header is left.
     pub const fn is_empty(&self) -> bool {
         self.left == 0

@@ -20,6 +20,7 @@ use corelane::engine::process::{ProcessOptions, Remember};
 use corelane::engine::route::{RouteTable, ShardPartitions};
 use corelane::engine::status::CoreStatus;
 use corelane::engine::submitter::{Entrance, Submitter};
+use corelane::engine::trace::{TraceOptions, traces};
 use corelane::exactly_once::{Fingerprinter, Window, WindowOptions};
 use corelane::frame::{Correlation, ErrorCode};
 use corelane::geo::{ShardManager, ShardSpec};
@@ -333,6 +334,7 @@ impl<F: HandlerFactory> Rig<F> {
             gate: Rc::new(Gate::new(gate, Rc::new(LocalEvent::default()))),
             counters: writer,
             stages: stages().0,
+            traces: traces(TraceOptions::default()).0,
             status: Arc::clone(&status),
             commands: Arc::clone(&commands),
         };

@@ -186,6 +186,7 @@ impl Rig {
             key_start: 0,
             key_len: 12,
             taken: self.now.mono,
+            trace: None,
             token: number,
             seat: number + 7,
         };

@@ -19,6 +19,7 @@ use corelane::engine::process::{ProcessOptions, Remember};
 use corelane::engine::route::{RouteTable, ShardPartitions};
 use corelane::engine::status::CoreStatus;
 use corelane::engine::submitter::{Entrance, Submitter};
+use corelane::engine::trace::{TraceOptions, TraceReader, traces};
 use corelane::exactly_once::{Fingerprinter, Window, WindowOptions};
 use corelane::frame::Correlation;
 use corelane::geo::{ShardManager, ShardSpec};
@@ -32,7 +33,7 @@ use corelane::storage::{
     ReadError, ReadOutcome, Record, Refusal, Storage, StorageCounts, StorageError, StorageEvent,
     Visit,
 };
-use corelane::telemetry::{Counter, CounterReader, counters, stages};
+use corelane::telemetry::{Counter, CounterReader, TraceContext, counters, stages};
 use corelane::transaction::{TransactionRef, codec};
 use crossbeam::queue::ArrayQueue;
 
@@ -185,6 +186,7 @@ impl Consumer for Scripted {
                 timestamp: UnixMillis(5),
                 key,
                 value,
+                trace: None,
                 taken: None,
                 seat: None,
                 visible: None,
@@ -257,6 +259,10 @@ impl Storage for Scripted {
         false
     }
 
+    fn awaits_look(&self) -> bool {
+        false
+    }
+
     fn has_news(&self) -> bool {
         !self.0.borrow().events.is_empty()
     }
@@ -285,6 +291,8 @@ pub struct Rig<F: HandlerFactory> {
     pub answers: Vec<(u64, Answer)>,
     port: Submitter,
     counters: CounterReader,
+    /// What the core has left about traced transactions.
+    pub told: TraceReader,
     now: Now,
 }
 
@@ -335,6 +343,7 @@ impl<F: HandlerFactory> Rig<F> {
             node_id: 0,
         };
         let (writer, reader) = counters(table().shards().len());
+        let (traces, told) = traces(TraceOptions::default());
         let parts = CoreParts {
             requests: requests.remove(0),
             replies: replies.remove(0),
@@ -349,6 +358,7 @@ impl<F: HandlerFactory> Rig<F> {
             gate: Rc::new(Gate::new(gate, Rc::new(LocalEvent::default()))),
             counters: writer,
             stages: stages().0,
+            traces,
             status: Arc::new(CoreStatus::default()),
             commands: Arc::new(ArrayQueue::new(4)),
         };
@@ -377,15 +387,27 @@ impl<F: HandlerFactory> Rig<F> {
             answers: Vec::new(),
             port,
             counters: reader,
+            told,
             now: Now::default(),
         }
     }
 
     /// Submits through the port; `mark` comes back with the answer.
     pub fn submit(&mut self, mark: u64, body: Bytes, acks: Acks) {
-        let taken = self.now.mono;
+        self.submit_traced(mark, body, acks, None);
+    }
+
+    /// The same for a transaction that may belong to a trace.
+    pub fn submit_traced(
+        &mut self,
+        mark: u64,
+        body: Bytes,
+        acks: Acks,
+        trace: Option<TraceContext>,
+    ) {
+        let (mark, taken) = (Correlation(mark), self.now.mono);
         self.port
-            .submit(Entrance::InTurn, body, acks, Correlation(mark), taken)
+            .submit_traced(Entrance::InTurn, body, acks, mark, taken, trace)
             .expect("there is room");
     }
 

@@ -12,12 +12,13 @@ use kafka_protocol::error::ResponseError;
 
 use crate::ids::{Acks, PartitionIndex};
 use crate::log::disk::Disk;
+use crate::log::storage::Mark;
 use crate::wire::produce::{ProduceResponse, ProduceView, Produced};
 
 use super::super::core::{Around, Broker};
 use super::super::desk::Answer;
-use super::super::message::{Appended, PartAsk, PartDone, PartOp, Ticket};
-use super::super::owner::Append;
+use super::super::message::{Appended, FrameEnd, PartAsk, PartDone, PartOp, Ticket};
+use super::super::owner::{Append, Took};
 use super::super::underway::{Client, Work};
 use super::super::verify::{Claim, author};
 use super::super::versions;
@@ -29,21 +30,74 @@ pub(in crate::broker) struct Produce {
     acks: Acks,
     /// The topics and how many partitions of each, in the request's order.
     topics: Vec<(String, usize)>,
-    /// By partition, with its index, in the request's order.
-    results: Vec<(i32, Appended)>,
+    /// By partition, in the request's order.
+    parts: Vec<Part>,
+    /// The frames of this core that hold parts of it, as long as it waits for any.
+    frames: Vec<Mark>,
+    /// What is missing: parts that others answer, and frames.
     left: usize,
 }
 
+/// One partition of a request.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    /// As in the request.
+    index: i32,
+    appended: Appended,
+    /// The frame of this core that it waits for.
+    mark: Option<Mark>,
+}
+
 impl Produce {
-    /// Enters what became of a part. Returns how many are missing.
+    /// Enters what became of the next partition's batch.
+    fn push(&mut self, index: i32, took: &Took) {
+        let (appended, mark) = match took {
+            Took::Done(appended) => (*appended, None),
+            Took::Durable(mark, appended) => {
+                // Most often it is the last one.
+                if !self.frames.iter().rev().any(|known| known == mark) {
+                    self.frames.push(*mark);
+                    self.left += 1;
+                }
+                (*appended, Some(*mark))
+            }
+            Took::Later => {
+                self.left += 1;
+                (Appended::refused(0), None)
+            }
+        };
+        self.parts.push(Part {
+            index,
+            appended,
+            mark,
+        });
+    }
+
+    /// Enters what became of a part that somebody else answers. Returns how much is missing.
     pub fn part(&mut self, index: u32, done: &PartDone) -> usize {
-        self.results[index as usize].1 = match done {
+        self.parts[index as usize].appended = match done {
             PartDone::Appended(appended) => *appended,
             PartDone::Offset(_)
             | PartDone::Producers(_)
             | PartDone::Size(_)
             | PartDone::Gone(_) => Appended::refused(done.error()),
         };
+        self.left -= 1;
+        self.left
+    }
+
+    /// Enters what became of a frame. Returns how much is missing.
+    fn frame(&mut self, mark: Mark, end: FrameEnd) -> usize {
+        match end {
+            FrameEnd::Durable => {}
+            FrameEnd::Lost => {
+                let error = ResponseError::KafkaStorageError.code();
+                let lost = |part: &&mut Part| part.mark == Some(mark);
+                for part in self.parts.iter_mut().filter(lost) {
+                    part.appended = Appended::refused(error);
+                }
+            }
+        }
         self.left -= 1;
         self.left
     }
@@ -81,46 +135,44 @@ impl Broker {
         let ticket = self
             .underway
             .insert(Work::Produce(client, Produce::default()));
-        let mut topics = Vec::with_capacity(view.topics().len());
-        let mut results = Vec::new();
         let mut claims = Vec::new();
-        let mut left = 0;
         let wanted = acks.unwrap_or_default();
+        let mut produce = Produce {
+            acks: wanted,
+            topics: Vec::with_capacity(view.topics().len()),
+            ..Produce::default()
+        };
         for topic in view.topics() {
             let found = self.view.topic(topic.name).cloned();
-            topics.push((topic.name.to_owned(), topic.partitions.len()));
-            results.reserve(topic.partitions.len());
+            let partitions = topic.partitions.len();
+            produce.topics.push((topic.name.to_owned(), partitions));
+            produce.parts.reserve(partitions);
             for partition in topic.partitions {
                 let records = partition.records.unwrap_or(0..0);
-                let part = (ticket, results.len() as u32);
+                let part = (ticket, produce.parts.len() as u32);
                 let way = acks.and_then(|_| {
                     let batch = &frame[records.clone()];
                     way(found.as_deref(), partition.index, batch, &transactional_id)
                 });
-                let refused = match way {
-                    Err(error) => error.code(),
+                let took = match way {
+                    Err(error) => Took::Done(Appended::refused(error.code())),
                     Ok(Way::Direct(way)) => {
-                        left += 1;
-                        let batch = (&frame, records);
-                        self.send_batch(way, part, batch, wanted, around);
-                        0
+                        self.send_batch(way, part, (&frame, records), wanted, around)
                     }
                     Ok(Way::Verified(home, claim)) => {
-                        left += 1;
                         claims.push((part.1, home, claim, frame.slice(records)));
-                        0
+                        Took::Later
                     }
                 };
-                results.push((partition.index, Appended::refused(refused)));
+                produce.push(partition.index, &took);
             }
         }
-        if let Some(Work::Produce(_, produce)) = self.underway.get_mut(ticket) {
-            *produce = Produce {
-                acks: wanted,
-                topics,
-                results,
-                left,
-            };
+        for mark in &produce.frames {
+            self.owner.when_settled(*mark, self.asker(ticket));
+        }
+        let left = produce.left;
+        if let Some(Work::Produce(_, place)) = self.underway.get_mut(ticket) {
+            *place = produce;
         }
         if left == 0 {
             self.finish_produce(ticket);
@@ -156,25 +208,39 @@ impl Broker {
         (frame, records): (&Bytes, Range<usize>),
         acks: Acks,
         around: &mut Around<'_, D>,
-    ) {
+    ) -> Took {
         match way {
-            Direct::Inlet => self.inlet.take(ticket, index, frame.slice(records), acks),
+            Direct::Inlet => {
+                self.inlet.take(ticket, index, frame.slice(records), acks);
+                Took::Later
+            }
             Direct::Owner(home) if home.owner == self.options.core => {
                 let asker = self.asker(ticket);
                 let append = Append {
                     partition: home.id,
                     frame,
+                    rest: (frame.len() - records.end) / usize::from(self.options.cores),
                     records,
                     acks,
                 };
                 let (now, storage) = (around.now, &mut *around.storage);
-                self.owner.append((asker, index), append, now, storage);
+                self.owner.append((asker, index), append, now, storage)
             }
             Direct::Owner(home) => {
                 let batch = frame.slice(records);
                 let what = (home.id, PartOp::Append { batch, acks });
                 self.ask_part(home.owner, (ticket, index), what, around);
+                Took::Later
             }
+        }
+    }
+
+    /// A frame is settled that holds parts of a request.
+    pub(in crate::broker) fn produce_settled(&mut self, ticket: Ticket, mark: Mark, end: FrameEnd) {
+        if let Some(Work::Produce(_, produce)) = self.underway.get_mut(ticket)
+            && produce.frame(mark, end) == 0
+        {
+            self.finish_produce(ticket);
         }
     }
 
@@ -183,7 +249,7 @@ impl Broker {
         let Some(Work::Produce(client, produce)) = self.underway.remove(ticket) else {
             return;
         };
-        let failed = produce.results.iter().any(|(_, result)| result.error != 0);
+        let failed = produce.parts.iter().any(|part| part.appended.error != 0);
         let answer = match (produce.acks, failed) {
             // There is no answer in which to say it: the end of the connection says that it failed.
             (Acks::None, true) => Answer::HangUp,
@@ -247,19 +313,19 @@ fn way(
 fn response(client: &Client, produce: &Produce) -> Answer {
     /// The most that a partition takes which has no message.
     const PARTITION_BYTES: usize = 36;
-    let mut out = Vec::with_capacity(128 + produce.results.len() * PARTITION_BYTES);
-    let mut results = produce.results.iter();
+    let mut out = Vec::with_capacity(128 + produce.parts.len() * PARTITION_BYTES);
+    let mut parts = produce.parts.iter();
     let (version, to) = (client.version, client.correlation_id);
     let mut response = ProduceResponse::begin(&mut out, version, to, produce.topics.len());
     for (name, partitions) in &produce.topics {
         response.topic(name, *partitions);
-        for (index, result) in results.by_ref().take(*partitions) {
+        for part in parts.by_ref().take(*partitions) {
             response.partition(&Produced {
-                index: *index,
-                error: result.error,
-                base_offset: result.base_offset,
-                log_start_offset: result.log_start,
-                message: message(result.error),
+                index: part.index,
+                error: part.appended.error,
+                base_offset: part.appended.base_offset,
+                log_start_offset: part.appended.log_start,
+                message: message(part.appended.error),
             });
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::broker::message::Ticket;
+use crate::broker::message::{Read, Ticket};
 use crate::exactly_once::Fingerprint;
 use crate::ids::{Offset, StripeId, TopicId, UnixMicros};
 use crate::log::files::MemoryFiles;
@@ -33,6 +33,8 @@ struct World {
     asked: u32,
     /// What was told of appends, by the number of the request.
     told: Vec<(u32, Appended)>,
+    /// What was told of frames.
+    settled: Vec<(Mark, FrameEnd)>,
 }
 
 impl World {
@@ -78,6 +80,7 @@ impl World {
             },
             asked: 0,
             told: Vec::new(),
+            settled: Vec::new(),
         }
     }
 
@@ -95,6 +98,8 @@ impl World {
                     panic!("{done:?}");
                 };
                 self.told.push((asker.ticket.place, appended));
+            } else if let Tell::Settled { mark, end, .. } = tell {
+                self.settled.push((mark, end));
             }
         }
     }
@@ -117,6 +122,37 @@ impl World {
         };
         self.owner.part(ask, self.now, &mut self.log);
         self.asked
+    }
+
+    /// Appends batches of one request of this core's own client. Gives the frames that hold them,
+    /// each once; what becomes of them is told then.
+    fn append_request(&mut self, batches: usize) -> Vec<Mark> {
+        self.asked += 1;
+        let (asker, one) = (asker(self.asked), batch(1_000));
+        let frame = Bytes::from(one.repeat(batches));
+        let mut marks = Vec::new();
+        for number in 0..batches {
+            let append = Append {
+                partition: PARTITION,
+                frame: &frame,
+                records: number * one.len()..(number + 1) * one.len(),
+                acks: Acks::All,
+                rest: (batches - number - 1) * one.len(),
+            };
+            let (now, log) = (self.now, &mut self.log);
+            match self.owner.append((asker, number as u32), append, now, log) {
+                Took::Durable(mark, appended) => {
+                    assert_eq!(appended.error, 0);
+                    marks.push(mark);
+                }
+                took @ (Took::Done(_) | Took::Later) => panic!("{took:?}"),
+            }
+        }
+        marks.dedup();
+        for mark in &marks {
+            self.owner.when_settled(*mark, asker);
+        }
+        marks
     }
 
     /// What a request was told; `None` while it waits.
@@ -272,4 +308,49 @@ fn a_full_disk_is_told_after_the_patience_and_in_order() {
         Some(stored + 1)
     );
     assert_eq!(world.read_to_the_end(), Offset(stored + 2), "once each");
+}
+
+#[test]
+fn batches_of_one_request_share_a_write_and_are_told_of_it_once() {
+    let mut world = World::new();
+    world.settle();
+    let marks = world.append_request(50);
+    assert_eq!(
+        marks.len(),
+        1,
+        "one frame takes 50 kB, and so does one write"
+    );
+    assert!(world.settled.is_empty(), "not before it is durable");
+    world.settle();
+    assert_eq!(world.settled, [(marks[0], FrameEnd::Durable)]);
+    // More than is left in the segment: what fits it, then the next one.
+    let marks = world.append_request(80);
+    assert!(marks.len() > 1, "no segment is as long");
+    world.settle();
+    let mut told: Vec<Mark> = world.settled[1..].iter().map(|(mark, _)| *mark).collect();
+    told.sort();
+    assert_eq!(told, marks, "each frame once");
+    assert_eq!(world.read_to_the_end(), Offset(130));
+    assert!(!world.owner.is_busy());
+}
+
+#[test]
+fn a_request_is_told_which_of_its_frames_is_lost() {
+    let mut world = World::new();
+    world.settle();
+    world.append_request(70);
+    world.settle();
+    let durable = world.settled.len();
+    // The first of its frames is written, and fails; those that follow are lost with it.
+    world
+        .log
+        .disk_mut()
+        .fail_next_write(std::io::ErrorKind::Other);
+    let marks = world.append_request(80);
+    world.settle();
+    let mut told = world.settled.split_off(durable);
+    told.sort_by_key(|(mark, _)| *mark);
+    let lost: Vec<_> = marks.iter().map(|mark| (*mark, FrameEnd::Lost)).collect();
+    assert_eq!(told, lost);
+    assert!(!world.owner.is_busy());
 }

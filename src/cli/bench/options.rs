@@ -13,6 +13,7 @@ use crate::bench::target::{TargetKind, TargetOptions};
 use crate::bench::traffic::{Keys, Traffic, Values};
 use crate::bench::trial::{Options, WithFloor};
 use crate::cli::settings;
+use crate::config::Idle;
 use crate::ids::Acks;
 use crate::limits::{PARTITIONS_MAX, PAYLOAD_BYTES_MAX};
 
@@ -74,6 +75,10 @@ pub(super) struct TrafficArgs {
     /// Cores of the node that is started [default: half of the CPUs]
     #[arg(long, value_name = "N", value_parser = settings::cores)]
     pub cores: Option<u16>,
+    /// What cores, and senders in process, do when they have nothing to do: adaptive (sleep after a
+    /// while) or spin (where each has a CPU of its own) [default: as configured]
+    #[arg(long, value_name = "HOW", value_parser = idle)]
+    pub idle: Option<Idle>,
     /// Threads that send
     #[arg(long, value_name = "N", default_value = "1",
           value_parser = clap::value_parser!(u32).range(1..=i64::from(PRODUCERS_MAX)))]
@@ -154,6 +159,7 @@ impl TargetArgs {
             to: self.to.clone(),
             data_parent: self.data_dir.clone(),
             cores: traffic.cores,
+            idle: traffic.idle,
             traffic: traffic.traffic(),
         })
     }
@@ -201,6 +207,15 @@ pub(super) fn partitions(text: &str) -> Result<u32, String> {
     partitions
         .filter(|partitions| (1..=PARTITIONS_MAX as u32).contains(partitions))
         .ok_or_else(|| format!("allowed: 1 to {PARTITIONS_MAX} partitions"))
+}
+
+/// Parses what an idle core does.
+fn idle(text: &str) -> Result<Idle, String> {
+    match text {
+        "adaptive" => Ok(Idle::Adaptive),
+        "spin" => Ok(Idle::Spin),
+        _ => Err("allowed: adaptive or spin".to_owned()),
+    }
 }
 
 /// Parses a length of time.

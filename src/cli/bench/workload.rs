@@ -205,6 +205,7 @@ fn target_options(args: &WorkloadArgs, kind: TargetKind, traffic: Traffic) -> Ta
         config: args.config.clone(),
         to: args.to.clone(),
         data_parent: args.data_dir.clone(),
+        idle: None,
         cores: args.cores,
         traffic,
     }

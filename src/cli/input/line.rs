@@ -20,6 +20,7 @@ pub(super) struct Line<'a> {
     pub(super) amount: Option<u64>,
     pub(super) payload: Option<Cow<'a, str>>,
     pub(super) submitted_at: Option<i64>,
+    pub(super) traceparent: Option<Cow<'a, str>>,
 }
 
 /// A field: its path in messages, and what may stand there.
@@ -39,8 +40,12 @@ static LATITUDE: Field = field("client_location.latitude", "-90 to 90 degrees");
 static LONGITUDE: Field = field("client_location.longitude", "-180 to 180 degrees");
 static AMOUNT: Field = field("amount", "an integer from 0 to 18446744073709551615");
 static SUBMITTED_AT: Field = field("submitted_at", "an integer, microseconds since 1970");
+pub(super) static TRACEPARENT: Field = field(
+    "traceparent",
+    "a W3C trace context, as 00-(32 digits)-(16 digits)-01",
+);
 
-const LINE_FIELDS: &str = "id, client_location, amount, payload, submitted_at";
+const LINE_FIELDS: &str = "id, client_location, amount, payload, submitted_at, traceparent";
 const LOCATION_FIELDS: &str = "latitude, longitude";
 
 /// Why a line is no transaction.
@@ -118,6 +123,7 @@ impl<'de> Visitor<'de> for LineVisitor<'_> {
         let mut amount: Option<Option<u64>> = None;
         let mut payload: Option<Option<Text<'de>>> = None;
         let mut submitted_at: Option<Option<i64>> = None;
+        let mut traceparent: Option<Option<Text<'de>>> = None;
         while let Some(Text(key)) = map.next_key()? {
             match &*key {
                 "id" => once(&mut id, &mut map, trail, &ID)?,
@@ -128,6 +134,7 @@ impl<'de> Visitor<'de> for LineVisitor<'_> {
                 "amount" => once(&mut amount, &mut map, trail, &AMOUNT)?,
                 "payload" => once(&mut payload, &mut map, trail, &PAYLOAD)?,
                 "submitted_at" => once(&mut submitted_at, &mut map, trail, &SUBMITTED_AT)?,
+                "traceparent" => once(&mut traceparent, &mut map, trail, &TRACEPARENT)?,
                 _ => return Err(unknown(&key, LINE_FIELDS)),
             }
             trail.leave();
@@ -138,6 +145,7 @@ impl<'de> Visitor<'de> for LineVisitor<'_> {
             amount: amount.flatten(),
             payload: payload.flatten().map(|text| text.0),
             submitted_at: submitted_at.flatten(),
+            traceparent: traceparent.flatten().map(|text| text.0),
         })
     }
 }

@@ -13,6 +13,7 @@
 //! | `amount` | unsigned 64-bit integer; may be left out or null |
 //! | `payload` | base64, standard alphabet with padding; may be left out or null |
 //! | `submitted_at` | microseconds since the Unix epoch, integer; may be left out or null |
+//! | `traceparent` | W3C trace context that the transaction belongs to; may be left out or null |
 //!
 //! Any other field, and a field that stands twice, is an error. Blank lines are skipped.
 

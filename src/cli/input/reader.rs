@@ -14,6 +14,7 @@ use super::line::{self, Problem};
 use super::source::{Ending, InputError, LineRead, LineSource};
 use crate::ids::UnixMicros;
 use crate::location::GeoLocation;
+use crate::telemetry::{TraceContext, TraceparentError};
 use crate::transaction::TransactionId;
 
 /// One transaction as it stands in a file.
@@ -31,6 +32,8 @@ pub struct InputTransaction {
     pub payload: Vec<u8>,
     /// When it was submitted, where given.
     pub submitted_at: Option<UnixMicros>,
+    /// The trace that it belongs to, where given.
+    pub trace: Option<TraceContext>,
 }
 
 /// What happens on a line that is no transaction.
@@ -196,6 +199,10 @@ impl InputReader {
         })?;
         let id = TransactionId::new(fields.id.as_bytes())
             .map_err(|_| line::wrong(&line::ID, format_args!("{} bytes", fields.id.len())))?;
+        let trace = fields.traceparent.as_deref().map(str::parse);
+        let trace = trace
+            .transpose()
+            .map_err(|error: TraceparentError| line::wrong(&line::TRACEPARENT, error))?;
         Ok(InputTransaction {
             line: self.line,
             id,
@@ -206,6 +213,7 @@ impl InputReader {
                 None => Vec::new(),
             },
             submitted_at: fields.submitted_at.map(UnixMicros),
+            trace,
         })
     }
 

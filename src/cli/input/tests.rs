@@ -37,7 +37,8 @@ fn good(id: &str) -> String {
 fn every_field_is_read() {
     let line =
         r#" {"payload":"AAECAw==","submitted_at":1700000000000001,"amount":18446744073709551615,
-        "client_location":{"longitude":-180.0,"latitude":90},"id":"a\u00e9b"} "#
+        "client_location":{"longitude":-180.0,"latitude":90},"id":"a\u00e9b",
+        "traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"} "#
             .replace('\n', "");
     let read: Vec<_> = reader(line, OnError::Stop).collect();
     let transaction = read[0].as_ref().expect("valid");
@@ -52,13 +53,15 @@ fn every_field_is_read() {
         transaction.submitted_at,
         Some(UnixMicros(1_700_000_000_000_001))
     );
+    let trace = transaction.trace.expect("given");
+    assert_eq!(trace.parent, 0xb7ad_6b71_6920_3331);
 }
 
 #[test]
 fn optional_fields_may_be_left_out_or_null() {
     let with_null = good("a").replace(
         "}}",
-        r#"},"amount":null,"payload":null,"submitted_at":null}"#,
+        r#"},"amount":null,"payload":null,"submitted_at":null,"traceparent":null}"#,
     );
     for line in [good("a"), with_null] {
         let transaction = reader(line, OnError::Stop)
@@ -68,6 +71,7 @@ fn optional_fields_may_be_left_out_or_null() {
         assert_eq!(transaction.amount, None);
         assert!(transaction.payload.is_empty());
         assert_eq!(transaction.submitted_at, None);
+        assert_eq!(transaction.trace, None);
     }
 }
 
@@ -174,8 +178,12 @@ fn a_bad_field_is_named_with_file_line_and_what_is_allowed() {
             "submitted_at: invalid type: string \"now\", expected i64; allowed: an integer, microseconds since 1970",
         ),
         (
+            with(r#""traceparent":"00-0af7""#),
+            "traceparent: it has 7 bytes; version 00 has 55; allowed: a W3C trace context, as ",
+        ),
+        (
             with(r#""fee":1"#),
-            "fee: unknown field; allowed: id, client_location, amount, payload, submitted_at",
+            "fee: unknown field; allowed: id, client_location, amount, payload, submitted_at, traceparent",
         ),
         (
             "[1]".to_owned(),

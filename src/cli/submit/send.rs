@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::client::{Client, ClientError, Receiver, Rejection, Reply, Sender};
 use crate::clock;
 use crate::ids::{Acks, Nanos, ShardId};
-use crate::telemetry::{Stage, StageHistograms};
+use crate::telemetry::{Stage, StageHistograms, TraceContext};
 use crate::transaction::{Submission, Transaction};
 
 /// Transactions read ahead for each connection.
@@ -23,6 +23,7 @@ const QUEUE_LENGTH: usize = 1024;
 /// A transaction and, where a rate is kept, the moment at which it is meant to be sent.
 struct Item {
     transaction: Transaction,
+    trace: Option<TraceContext>,
     intended: Option<Nanos>,
 }
 
@@ -167,7 +168,7 @@ impl Senders {
 
     /// Hands a transaction to its connection: the same id always to the same one. Waits while that
     /// one is behind. False where the connection has ended.
-    pub(super) fn send(&mut self, transaction: Transaction) -> bool {
+    pub(super) fn send(&mut self, transaction: Transaction, trace: Option<TraceContext>) -> bool {
         let mut hasher = DefaultHasher::new();
         transaction.id.hash(&mut hasher);
         let connections = self.connections.len() as u64;
@@ -175,6 +176,7 @@ impl Senders {
         let intended = self.pace.as_mut().map(Pace::next);
         let item = Item {
             transaction,
+            trace,
             intended,
         };
         self.connections[index].queue.send(item).is_ok()
@@ -273,6 +275,7 @@ impl Submitter {
             wait_until(intended);
         }
         let tag = self.submitted;
+        self.sender.set_trace(item.trace);
         if self.acks == Acks::None {
             // No answer will ask for the tag.
             self.sender

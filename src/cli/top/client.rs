@@ -1,11 +1,15 @@
-//! Asks a node's control port for its status.
+//! Asks a node's control port for its status and its slowest transactions.
 //!
-//! Owns: how long it waits, and the words for what goes wrong. Never does: reading the page.
+//! Owns: how long it waits, and the words for what goes wrong. Never does: reading figures.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use serde::Deserialize as _;
+use serde_json::Value;
 use ureq::Agent;
+
+use super::model::Status;
 
 /// How long an answer may take. The node has it ready within milliseconds; the rest is the network.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -62,22 +66,44 @@ impl Node {
         self.address
     }
 
-    /// The page `/v1/status`.
-    pub fn status(&self) -> Result<String, ClientError> {
+    /// What the node tells of itself: the page `/v1/status`, with `/v1/slow` in it under `slow` where the
+    /// node has that. As it is read here, and all of it, for whoever knows other keys.
+    pub fn told(&self) -> Result<(Status, Value), ClientError> {
+        let status = self.page("/v1/status")?;
+        let mut whole = status.ok_or_else(|| self.not_ours("it has no /v1/status"))?;
+        let read =
+            |value: &Value| Status::deserialize(value).map_err(|error| self.not_ours(&error));
+        // Before the other page is asked for: what is no node has none.
+        let status = read(&whole)?;
+        let Some(slow) = self.page("/v1/slow")? else {
+            return Ok((status, whole));
+        };
+        if let Some(keys) = whole.as_object_mut() {
+            keys.insert("slow".to_owned(), slow);
+        }
+        Ok((read(&whole)?, whole))
+    }
+
+    /// A page of the node; none where it has no such page.
+    fn page(&self, path: &str) -> Result<Option<Value>, ClientError> {
         let no_answer = |error: ureq::Error| ClientError::NoAnswer {
             address: self.address,
             reason: error.to_string(),
         };
-        let url = format!("http://{}/v1/status", self.address);
+        let url = format!("http://{}{path}", self.address);
         let mut answer = self.agent.get(url).call().map_err(no_answer)?;
-        if answer.status() != 200 {
-            return Err(self.not_ours(&format!("it answers {}", answer.status())));
+        match answer.status().as_u16() {
+            200 => {}
+            404 => return Ok(None),
+            other => return Err(self.not_ours(&format!("it answers {other}"))),
         }
-        answer.body_mut().read_to_string().map_err(no_answer)
+        let text = answer.body_mut().read_to_string().map_err(no_answer)?;
+        let page = serde_json::from_str(&text).map_err(|error| self.not_ours(&error))?;
+        Ok(Some(page))
     }
 
     /// The node's answer is none of a node's.
-    pub fn not_ours(&self, reason: &impl ToString) -> ClientError {
+    fn not_ours(&self, reason: &(impl ToString + ?Sized)) -> ClientError {
         ClientError::NotOurs {
             address: self.address,
             reason: reason.to_string(),

@@ -49,10 +49,8 @@ pub(super) fn run(node: Node, interval: Duration, first: Status) -> io::Result<(
 /// Asks again and again until nobody wants to know.
 fn ask(node: &Node, interval: Duration, tell: &Sender<Told>, stopped: &Receiver<()>) {
     while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(interval) {
-        let told = match node.status() {
-            Ok(text) => Status::read(&text).map_err(|error| node.not_ours(&error).to_string()),
-            Err(error) => Err(error.to_string()),
-        };
+        let told = node.told().map(|(status, _)| status);
+        let told = told.map_err(|error| error.to_string());
         if tell.send(told).is_err() {
             return;
         }

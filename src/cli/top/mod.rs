@@ -4,6 +4,7 @@
 //! node's control port ([`client`]). Runs on: the main thread, and one that asks the node.
 
 mod client;
+mod flights;
 mod live;
 mod model;
 mod page;
@@ -18,7 +19,6 @@ use clap::Args;
 
 use super::outcome;
 use client::Node;
-use model::Status;
 
 /// Arguments of `corelane top`.
 #[derive(Debug, Args)]
@@ -44,13 +44,9 @@ pub fn top(args: &TopArgs) -> ExitCode {
         return outcome::wrong_usage("the live view needs a terminal; --once prints the figures");
     }
     let node = Node::new(args.control);
-    let text = match node.status() {
-        Ok(text) => text,
+    let (status, whole) = match node.told() {
+        Ok(told) => told,
         Err(error) => return outcome::failed(error),
-    };
-    let status = match Status::read(&text) {
-        Ok(status) => status,
-        Err(error) => return outcome::failed(node.not_ours(&error)),
     };
     if is_live {
         return match live::run(node, args.interval, status) {
@@ -60,7 +56,7 @@ pub fn top(args: &TopArgs) -> ExitCode {
     }
     // As the node has it, so that scripts see keys that this program does not know.
     match args.json {
-        true => outcome::print(text.trim_end()),
+        true => outcome::print(whole),
         false => outcome::print(page::plain(args.control, &status)),
     }
 }

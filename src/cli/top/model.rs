@@ -1,4 +1,4 @@
-//! The page `/v1/status` as `top` reads it. Nodes of other versions lack keys or have more: what is not
+//! The pages `/v1/status` and `/v1/slow` as `top` reads them. Nodes of other versions lack keys or have more: what is not
 //! there is not shown, what is not known is passed over.
 //!
 //! Owns: which keys are read. Never does: asking.
@@ -23,13 +23,8 @@ pub(super) struct Status {
     pub shards: Vec<Shard>,
     #[serde(default)]
     pub recent: Recent,
-}
-
-impl Status {
-    /// Reads a page.
-    pub fn read(text: &str) -> Result<Status, serde_json::Error> {
-        serde_json::from_str(text)
-    }
+    /// None where the node does not tell.
+    pub slow: Option<Slow>,
 }
 
 /// Why the node is not ready.
@@ -100,6 +95,46 @@ pub(super) struct Percentiles {
     pub max_us: Option<f64>,
 }
 
+/// The slowest transactions.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Slow {
+    pub minutes: Option<u64>,
+    pub missing_cores: Vec<u16>,
+    pub slowest: Vec<Flight>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Flight {
+    pub shard: String,
+    pub partition: Option<u64>,
+    pub offset: Option<u64>,
+    pub core: Option<u64>,
+    pub acks: Option<String>,
+    pub total_us: Option<f64>,
+    pub seconds_ago: Option<f64>,
+    pub stages: Vec<Stretch>,
+}
+
+/// A stretch of its way.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Stretch {
+    pub stage: String,
+    pub start_us: f64,
+    pub took_us: f64,
+}
+
+#[cfg(test)]
+impl Status {
+    /// Reads a page.
+    pub fn read(text: &str) -> Result<Status, serde_json::Error> {
+        serde_json::from_str(text)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,15 +143,17 @@ mod tests {
     fn a_page_that_lacks_or_adds_keys_is_read() {
         let bare = Status::read(r#"{"version":"9.0.0"}"#).unwrap();
         assert_eq!(bare.version, "9.0.0");
-        assert!(bare.cores.is_empty() && bare.shards.is_empty());
+        assert!(bare.cores.is_empty() && bare.shards.is_empty() && bare.slow.is_none());
         let more = r#"{"version":"9.0.0","new":{"a":[1]},"ready":true,
             "cores":[{"core":3,"busy_share":null,"colour":"red"}],
             "shards":[{"shard":"north","lag":7,"p50_us":1.5}],
+            "slow":{"slowest":[{"shard":"north","stages":[{"stage":"sync","took_us":2.5}]}]},
             "recent":{"latencies":{"produce":{"count":2,"p50_us":3.0},"unheard_of":{}}}}"#;
         let more = Status::read(more).unwrap();
         assert_eq!((more.cores[0].core, more.cores[0].busy_share), (3, None));
         assert_eq!(more.shards[0].lag, Some(7));
         assert_eq!(more.recent.latencies["produce"].count, 2);
+        assert_eq!(more.slow.unwrap().slowest[0].stages[0].took_us, 2.5);
     }
 
     #[test]

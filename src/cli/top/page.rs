@@ -5,14 +5,21 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
+use super::flights;
 use super::model::{Core, Percentiles, Status};
 use crate::cli::report::new_table;
+use crate::telemetry::Stage;
 
 /// What stands where a figure is not known.
-const UNKNOWN: &str = "-";
+pub(super) const UNKNOWN: &str = "-";
 
 /// Title of the section with a row for each core.
 pub(super) const CORES: &str = "cores";
+
+/// Spans that users feel; the other stages are parts of them.
+const SPANS: [Stage; 3] = [Stage::Produce, Stage::Consume, Stage::EndToEnd];
+
+const STAGE_HEAD: &[&str] = &["stage", "count", "p50", "p99", "p99.9", "longest"];
 
 /// A table with a title.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,13 +53,10 @@ pub(super) fn reasons(status: &Status) -> Vec<String> {
 
 /// Everything, in the order in which it is shown.
 pub(super) fn sections(status: &Status) -> Vec<Section> {
-    vec![
-        stages(status),
-        cores(status),
-        shards(status),
-        mesh(status),
-        disk(status),
-    ]
+    let mut sections = vec![latency(status), cores(status), shards(status)];
+    sections.extend(flights::section(status.slow.as_ref()));
+    sections.extend([stages(status), mesh(status), disk(status)]);
+    sections
 }
 
 /// The page for a pipe or a file.
@@ -71,7 +75,8 @@ pub(super) fn plain(address: SocketAddr, status: &Status) -> String {
     page
 }
 
-fn stages(status: &Status) -> Section {
+/// What clients see of the node's speed.
+fn latency(status: &Status) -> Section {
     let recent = &status.recent;
     let rate = |counter: &str| rate(recent.rates.get(counter).copied());
     let title = format!(
@@ -82,27 +87,30 @@ fn stages(status: &Status) -> Section {
         rate("processed"),
         rate("failed"),
     );
-    let named = [
-        ("produce", "produce"),
-        ("consume", "consume"),
-        ("end_to_end", "end to end"),
-    ];
     Section {
         title,
-        head: &["stage", "count", "p50", "p99", "p99.9", "longest"],
-        rows: named
-            .into_iter()
-            .map(|(key, name)| stage(name, recent.latencies.get(key)))
-            .collect(),
+        head: STAGE_HEAD,
+        rows: SPANS.map(|span| stage(span, status)).into(),
     }
 }
 
-fn stage(name: &str, found: Option<&Percentiles>) -> Vec<String> {
+/// Where a transaction's time goes.
+fn stages(status: &Status) -> Section {
+    let stages = Stage::ALL.into_iter().filter(|it| !SPANS.contains(it));
+    Section {
+        title: "stages, as above".to_owned(),
+        head: STAGE_HEAD,
+        rows: stages.map(|it| stage(it, status)).collect(),
+    }
+}
+
+fn stage(stage: Stage, status: &Status) -> Vec<String> {
+    let found = status.recent.latencies.get(stage.name());
     // Where nothing was recorded, 0 µs would be taken for a latency.
     let recorded = found.filter(|it| it.count > 0);
     let time = |of: fn(&Percentiles) -> Option<f64>| micros(recorded.and_then(of));
     vec![
-        name.to_owned(),
+        stage.name().replace('_', " "),
         count(found.map(|it| it.count)),
         time(|it| it.p50_us),
         time(|it| it.p99_us),
@@ -225,7 +233,7 @@ fn disk(status: &Status) -> Section {
     }
 }
 
-fn count(value: Option<u64>) -> String {
+pub(super) fn count(value: Option<u64>) -> String {
     value.map_or(UNKNOWN.to_owned(), |value| value.to_string())
 }
 
@@ -244,7 +252,7 @@ fn bytes(value: Option<f64>) -> String {
     scaled(value, &[" B", " kB", " MB", " GB", " TB", " PB"], 1000.0)
 }
 
-fn micros(value: Option<f64>) -> String {
+pub(super) fn micros(value: Option<f64>) -> String {
     let Some(value) = value else {
         return UNKNOWN.to_owned();
     };
@@ -306,14 +314,15 @@ mod tests {
 
     #[test]
     fn a_node_that_tells_little_is_shown_without_invented_figures() {
-        let status = Status::read(r#"{"version":"9","cores":[{"core":0}]}"#).unwrap();
+        let text = r#"{"version":"9","cores":[{"core":0}],"slow":{"slowest":[{"shard":"x"}]}}"#;
+        let status = Status::read(text).unwrap();
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
         assert_eq!(headline(address, &status), "corelane 9 at 127.0.0.1:1");
         for section in sections(&status) {
             for row in section.rows {
                 assert_eq!(row.len(), section.head.len(), "{}", section.title);
-                let figures = row.iter().skip(2);
-                assert!(figures.into_iter().all(|it| it == UNKNOWN), "{row:?}");
+                let mut figures = row.iter().skip(2).flat_map(|it| it.chars());
+                assert!(!figures.any(|it| it.is_ascii_digit()), "{row:?}");
             }
         }
     }

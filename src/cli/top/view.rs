@@ -11,6 +11,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
+use super::flights;
 use super::model::Status;
 use super::page::{self, Section};
 
@@ -142,7 +143,17 @@ impl View {
             ),
         ];
         for (place, row) in section.rows.iter().enumerate() {
-            let mut spans = vec![Span::raw(line(&mut row.iter().map(String::as_str)))];
+            let is_flight = section.title.starts_with(flights::TITLE);
+            let (text, waterfall) = match row.split_last() {
+                // A bar has a colour for each of its letters.
+                Some((bar, rest)) if is_flight => (rest, flights::coloured(bar)),
+                Some(_) | None => (row.as_slice(), Vec::new()),
+            };
+            let mut spans = vec![Span::raw(line(&mut text.iter().map(String::as_str)))];
+            if !waterfall.is_empty() {
+                spans.push(Span::raw("  "));
+                spans.extend(waterfall);
+            }
             if section.title == page::CORES {
                 let core = self.status.cores.get(place);
                 spans.extend(core.and_then(|it| it.busy_share).map(bar));
@@ -180,6 +191,10 @@ mod tests {
             "shards":[{"shard":"new-york","lag":17,"processed_per_second":1200.0,
                        "p50_us":250.0,"p99_us":900.0,"p999_us":1500.0},
                       {"shard":"tokyo","lag":0}],
+            "slow":{"minutes":5,"slowest":[{"shard":"tokyo","partition":1,"offset":77,"core":0,
+                    "acks":"all","total_us":1500.0,"seconds_ago":3.2,
+                    "stages":[{"stage":"hop","start_us":0,"took_us":375.0},
+                              {"stage":"sync","start_us":375.0,"took_us":1125.0}]}]},
             "recent":{"latencies_seconds":10.0,"rates":{"submitted":1500.0},
                       "latencies":{"produce":{"count":9,"p50_us":150.0}}}}"#;
         Status::read(text).unwrap()
@@ -202,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_large_screen_shows_every_section() {
-        let screen = drawn(&mut view(), (120, 40)).join("\n");
+        let screen = drawn(&mut view(), (120, 60)).join("\n");
         for wanted in [
             "corelane 1.2.3 at 127.0.0.1:9644, up 00:01:01, ready",
             "end to end",
@@ -213,6 +228,9 @@ mod tests {
             "1.20 k/s",
             "900 µs",
             "tokyo",
+            "1@77",
+            "1.50 ms  hhhhhhhhhhssssssssssssssssssssssssssssss",
+            "tail read",
             "high water",
             "5.00 GB",
             "q quit",

@@ -1,6 +1,7 @@
 //! What the control port can see of a node.
 //!
-//! Owns: the readers of every core, and what is fixed once the node runs. Never does: asking a core.
+//! Owns: the readers of every core, and what is fixed once the node runs. Never does: asking a core;
+//! it holds the way to do so ([`Recorders`]).
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,7 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use crate::config::ShardConfig;
+use crate::control::slow::Recorders;
+use crate::control::tracer::Counts;
 use crate::engine::status::CoreStatus;
+use crate::ids::ShardId;
 use crate::telemetry::{CounterReader, ShardCounter, StageReader};
 
 /// What can be seen. Filled in by the start, step by step, while it is already shown.
@@ -17,6 +22,8 @@ pub(in crate::control) struct Board {
     started: Instant,
     /// What holds the partitions.
     pub holder: Holder,
+    /// What became of spans.
+    pub spans: Arc<Counts>,
     running: OnceLock<Running>,
     addresses: OnceLock<Addresses>,
 }
@@ -37,8 +44,32 @@ pub(in crate::control) struct Running {
     pub cores: Vec<CoreView>,
     /// How many topics and partitions there are.
     pub topics: Arc<TopicCounts>,
-    /// Names of the shards, by their ids: the order of [`crate::telemetry::ShardReader`].
-    pub shards: Vec<String>,
+    /// By their ids: the order of [`crate::telemetry::ShardReader`].
+    pub shards: Vec<ShardView>,
+    /// The one thing that is asked of the cores.
+    pub recorders: Recorders,
+}
+
+/// What is fixed of a shard.
+#[derive(Clone, Debug)]
+pub(in crate::control) struct ShardView {
+    pub id: ShardId,
+    pub name: String,
+    /// Degrees north.
+    pub latitude: f64,
+    /// Degrees east.
+    pub longitude: f64,
+}
+
+impl From<&ShardConfig> for ShardView {
+    fn from(shard: &ShardConfig) -> ShardView {
+        ShardView {
+            id: shard.id,
+            name: shard.name.clone(),
+            latitude: shard.latitude,
+            longitude: shard.longitude,
+        }
+    }
 }
 
 /// What can be read of one core at any time, at no cost to it.
@@ -91,6 +122,7 @@ impl Board {
         Board {
             started: Instant::now(),
             holder,
+            spans: Arc::default(),
             running: OnceLock::new(),
             addresses: OnceLock::new(),
         }
@@ -118,8 +150,8 @@ impl Board {
         self.running().map_or(&[], |running| &running.cores)
     }
 
-    /// Names of the shards; none while there are no cores yet.
-    pub fn shards(&self) -> &[String] {
+    /// The shards; none while there are no cores yet.
+    pub fn shards(&self) -> &[ShardView] {
         self.running().map_or(&[], |running| &running.shards)
     }
 

@@ -4,8 +4,9 @@
 
 use super::board::{Board, CoreView, Holder};
 use super::ready::reasons;
+use crate::control::logging;
 use crate::engine::status::Phase;
-use crate::telemetry::{Counter, Gauge};
+use crate::telemetry::{Counter, Gauge, NodeCounter};
 
 /// A core's gauge; none for one that shards or the node have.
 pub(super) fn of_core(gauge: Gauge, core: &CoreView) -> Option<f64> {
@@ -72,6 +73,15 @@ pub(super) fn of_node(gauge: Gauge, board: &Board) -> Option<f64> {
         | Gauge::MeshDepth
         | Gauge::MeshDepthMax
         | Gauge::ShardLag => None,
+    }
+}
+
+/// What is counted for the whole node, off its cores.
+pub(super) fn node_count(counter: NodeCounter, board: &Board) -> u64 {
+    match counter {
+        NodeCounter::LogLinesDropped => logging::dropped_lines(),
+        NodeCounter::SpansSent => board.spans.sent(),
+        NodeCounter::SpansDropped => board.spans.dropped(),
     }
 }
 

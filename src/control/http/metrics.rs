@@ -12,10 +12,10 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{self, Registry};
 
 use super::board::{Board, CoreView};
-use super::figures::{of_core, of_node, of_shard, seconds};
+use super::figures::{node_count, of_core, of_node, of_shard, seconds};
 use crate::telemetry::{
-    BUCKET_NS, Buckets, Counter, Family, Gauge, Kind, PREFIX, Scope, ShardCounter, Stage, Total,
-    Unit, families,
+    BUCKET_NS, Buckets, Counter, Family, Gauge, Kind, NodeCounter, PREFIX, Scope, ShardCounter,
+    Stage, Total, Unit, families,
 };
 
 /// Makes the page.
@@ -97,6 +97,12 @@ impl Collector for Catalogue {
                 sample.encode_counter::<NoLabelSet, _, u64>(&value, None)
             })?;
         }
+        for counter in NodeCounter::ALL {
+            let value = node_count(counter, &self.0);
+            family(encoder, counter.family(), |sample| {
+                sample.encode_counter::<NoLabelSet, _, u64>(&value, None)
+            })?;
+        }
         for gauge in Gauge::ALL {
             self.gauge(gauge, encoder)?;
         }
@@ -137,8 +143,8 @@ impl Catalogue {
         write: impl Fn(&mut MetricEncoder<'_>, usize) -> fmt::Result,
     ) -> fmt::Result {
         family(encoder, of, |samples| {
-            for (shard, name) in self.0.shards().iter().enumerate() {
-                let labels = [("shard", name.as_str())];
+            for (shard, view) in self.0.shards().iter().enumerate() {
+                let labels = [("shard", view.name.as_str())];
                 write(&mut samples.encode_family(&labels)?, shard)?;
             }
             Ok(())

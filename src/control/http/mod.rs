@@ -1,8 +1,8 @@
 //! The control port: metrics, health and status of a running node over HTTP.
 //!
-//! Owns: one thread with a runtime of its own, its sockets and their bounds. Never does: sending a
-//! command to a core, or anything that a core waits for: it reads counters, latencies and
-//! [`crate::engine::status::CoreStatus`] beside them. Runs on: a housekeeping thread.
+//! Owns: one thread with a runtime of its own, its sockets and their bounds. Never does: anything that a
+//! core waits for: it reads counters, latencies and [`crate::engine::status::CoreStatus`] beside them,
+//! and asks for one thing only, the slowest transactions. Runs on: a housekeeping thread.
 //!
 //! | path | what |
 //! |---|---|
@@ -10,14 +10,18 @@
 //! | `/healthz` | 200 while the process lives |
 //! | `/readyz` | 200, or 503 with the reasons |
 //! | `/v1/status` | the same figures for programs, as JSON |
+//! | `/v1/slow` | the slowest transactions of the last minutes, as JSON ([`super::slow`]) |
+//! | `/` | the same figures for people, live in a browser ([`page`]) |
 
 mod board;
 mod figures;
 mod listener;
 mod metrics;
+mod page;
 mod ready;
 mod routes;
 mod samples;
+mod slow;
 mod status;
 
 use std::future::IntoFuture as _;
@@ -32,7 +36,7 @@ use super::error::StartError;
 use listener::Bounded;
 use samples::Samples;
 
-pub(super) use board::{Addresses, Board, CoreView, Holder, Running, TopicCounts};
+pub(super) use board::{Addresses, Board, CoreView, Holder, Running, ShardView, TopicCounts};
 
 /// The control port. Dropping it ends its thread; what is being answered is cut off.
 #[derive(Debug)]

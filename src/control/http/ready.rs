@@ -98,6 +98,7 @@ mod tests {
 
     use super::super::board::{CoreView, Holder, Running, TopicCounts};
     use super::*;
+    use crate::control::slow::Recorders;
     use crate::engine::status::{CoreStatus, Load};
     use crate::telemetry::{counters, stages};
 
@@ -118,6 +119,7 @@ mod tests {
             }],
             topics: Arc::new(TopicCounts::default()),
             shards: Vec::new(),
+            recorders: Recorders::default(),
         });
         assert_eq!(kinds(&board), [ReasonKind::Starting]);
         status.set_phase(Phase::Running);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use bytes::Bytes;
@@ -16,8 +16,10 @@ use serde::Serialize;
 
 use super::board::Board;
 use super::metrics::{Exporter, classic};
+use super::page::LivePage;
 use super::ready::{Reason, reasons};
 use super::samples::Samples;
+use super::slow::SharedSlow;
 use super::status::status;
 
 /// As OpenMetrics 1.0 says.
@@ -26,11 +28,12 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8";
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
+const HTML: &str = "text/html; charset=utf-8";
 
 /// How old a page may be that is given to a further client: many who ask at once cost as much as one.
 const SHARED: Duration = Duration::from_millis(100);
 
-const PATHS: &str = "/metrics, /healthz, /readyz, /v1/status\n";
+const PATHS: &str = "/, /metrics, /healthz, /readyz, /v1/status, /v1/slow\n";
 
 /// The pages of the node on this board.
 pub(super) fn router(board: Arc<Board>, samples: Arc<Samples>) -> Router {
@@ -41,8 +44,11 @@ pub(super) fn router(board: Arc<Board>, samples: Arc<Samples>) -> Router {
         metrics: Shared::default(),
         classic: Shared::default(),
         status: Shared::default(),
+        slow: SharedSlow::default(),
+        live: LivePage::new(),
     });
     Router::new()
+        .route("/", get(live))
         .route("/metrics", get(metrics))
         .route(
             "/healthz",
@@ -50,6 +56,7 @@ pub(super) fn router(board: Arc<Board>, samples: Arc<Samples>) -> Router {
         )
         .route("/readyz", get(readyz))
         .route("/v1/status", get(v1_status))
+        .route("/v1/slow", get(v1_slow))
         .fallback(async || answer(StatusCode::NOT_FOUND, TEXT, PATHS))
         .with_state(pages)
 }
@@ -61,6 +68,8 @@ struct Pages {
     metrics: Shared,
     classic: Shared,
     status: Shared,
+    slow: SharedSlow,
+    live: LivePage,
 }
 
 /// A page that was made a moment ago.
@@ -80,6 +89,18 @@ impl Shared {
             }
         }
     }
+}
+
+async fn live(State(pages): State<Arc<Pages>>) -> Response {
+    let mut page = answer(StatusCode::OK, HTML, pages.live.body.clone());
+    let policy = HeaderValue::from_str(&pages.live.policy).expect("made of ASCII");
+    let headers = page.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    headers.insert(
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    );
+    page
 }
 
 /// Whoever accepts plain text and not OpenMetrics gets plain text.
@@ -103,6 +124,11 @@ async fn v1_status(State(pages): State<Arc<Pages>>) -> Response {
     answer(StatusCode::OK, JSON, page)
 }
 
+async fn v1_slow(State(pages): State<Arc<Pages>>) -> Response {
+    let page = pages.slow.get(&pages.board).await;
+    answer(StatusCode::OK, JSON, page)
+}
+
 /// What `/readyz` says.
 #[derive(Serialize)]
 struct Readiness {
@@ -120,7 +146,7 @@ async fn readyz(State(pages): State<Arc<Pages>>) -> Response {
     answer(code, JSON, json(&Readiness { ready, reasons }))
 }
 
-fn json(page: &impl Serialize) -> String {
+pub(super) fn json(page: &impl Serialize) -> String {
     serde_json::to_string(page).expect("numbers, strings and names always serialize") + "\n"
 }
 
@@ -130,6 +156,7 @@ fn answer(code: StatusCode, content: &'static str, body: impl Into<Bytes>) -> Re
         (header::CONTENT_TYPE, content),
         (header::CACHE_CONTROL, "no-store"),
         (header::CONNECTION, "close"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
     (code, headers, body.into()).into_response()
 }

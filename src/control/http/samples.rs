@@ -4,12 +4,12 @@
 //! Never does: asking a core: it reads what cores have written anyway. Runs on: the control port's
 //! thread.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::board::Board;
-use crate::telemetry::{CoarseLatencies, CounterSnapshot, ShardCounter, StageHistograms};
+use crate::telemetry::{CoarseLatencies, CounterSnapshot, Flow, ShardCounter, StageHistograms};
 
 /// How often a sample is taken.
 pub(super) const EVERY: Duration = Duration::from_secs(1);
@@ -46,21 +46,27 @@ impl Counts {
     }
 }
 
-/// Latencies of all cores, merged, at one moment.
+/// Latencies and flows of all cores, merged, at one moment.
 #[derive(Clone, Debug)]
 pub(super) struct Latencies {
     at: Instant,
     pub stages: StageHistograms,
     /// Of each shard.
     pub shards: Vec<CoarseLatencies>,
+    /// Transactions from each part of the Earth to a shard; estimates.
+    pub flows: BTreeMap<Flow, u64>,
 }
 
 impl Latencies {
     pub fn now(board: &Board) -> Latencies {
         let mut stages = StageHistograms::new();
         let mut shards = vec![CoarseLatencies::new(); board.shards().len()];
+        let mut flows = BTreeMap::new();
         for core in board.cores() {
             stages.merge(&core.stages.snapshot());
+            for (flow, count) in core.counters.flows.counts() {
+                *flows.entry(flow).or_default() += count;
+            }
             for (shard, sum) in shards.iter_mut().enumerate() {
                 core.counters.shards.add_latencies(shard, sum);
             }
@@ -69,6 +75,22 @@ impl Latencies {
             at: Instant::now(),
             stages,
             shards,
+            flows,
+        }
+    }
+
+    /// What was recorded since `then`.
+    fn since(&self, then: &Latencies) -> Latencies {
+        let pairs = self.shards.iter().zip(&then.shards);
+        let flows = self.flows.iter().map(|(flow, count)| {
+            let before = then.flows.get(flow).copied().unwrap_or_default();
+            (*flow, count.wrapping_sub(before))
+        });
+        Latencies {
+            at: self.at,
+            stages: self.stages.since(&then.stages),
+            shards: pairs.map(|(now, then)| now.since(then)).collect(),
+            flows: flows.filter(|(_, count)| *count > 0).collect(),
         }
     }
 }
@@ -164,16 +186,7 @@ impl Samples {
         });
         let now = Latencies::now(board);
         let (reach, latencies) = match taken.latencies.front() {
-            Some(then) => {
-                let pairs = now.shards.iter().zip(&then.shards);
-                let shards = pairs.map(|(now, then)| now.since(then)).collect();
-                let latencies = Latencies {
-                    at: now.at,
-                    stages: now.stages.since(&then.stages),
-                    shards,
-                };
-                (now.at.duration_since(then.at), latencies)
-            }
+            Some(then) => (now.at.duration_since(then.at), now.since(then)),
             None => (board.uptime(), now.clone()),
         };
         Recent {
@@ -189,9 +202,11 @@ impl Samples {
 mod tests {
     use std::sync::Arc;
 
-    use super::super::board::{CoreView, Holder, Running, TopicCounts};
+    use super::super::board::{CoreView, Holder, Running, ShardView, TopicCounts};
     use super::*;
+    use crate::control::slow::Recorders;
     use crate::engine::status::CoreStatus;
+    use crate::ids::ShardId;
     use crate::telemetry::{Counter, Stage, counters, stages};
 
     #[test]
@@ -209,10 +224,17 @@ mod tests {
                 stages,
             }],
             topics: Arc::new(TopicCounts::default()),
-            shards: vec!["north".to_owned()],
+            shards: vec![ShardView {
+                id: ShardId(0),
+                name: "north".to_owned(),
+                latitude: 60.0,
+                longitude: 10.0,
+            }],
+            recorders: Recorders::default(),
         });
         count.add(Counter::Processed, 100);
         time.record(Stage::Produce, 1_000);
+        time.end_cycle();
         count.shards.record(0, 1_000, 1);
         samples.take(&board);
         assert!(samples.recent(&board).counts.is_none(), "one is no span");
@@ -226,6 +248,7 @@ mod tests {
             assert!(span.seconds() > 0.0);
         }
         time.record(Stage::Produce, 5_000_000);
+        time.end_cycle();
         count.shards.record(0, 5_000_000, 2);
         let recent = samples.recent(&board);
         let produce = recent.latencies.stages.summary(Stage::Produce);

@@ -16,6 +16,9 @@ use crate::telemetry::{
     Summary,
 };
 
+/// Flows that are told of: the largest ones.
+const FLOWS_MAX: usize = 100;
+
 /// The whole page.
 #[derive(Debug, Serialize)]
 pub(super) struct Status {
@@ -34,6 +37,8 @@ pub(super) struct Status {
     latencies: BTreeMap<&'static str, Summary>,
     /// In the order of their ids.
     shards: Vec<ShardStatus>,
+    /// From where transactions come in the last seconds, the largest first.
+    flows: Vec<FlowStatus>,
     /// What happened a moment ago.
     recent: RecentStatus,
 }
@@ -42,6 +47,10 @@ pub(super) struct Status {
 #[derive(Debug, Serialize)]
 struct ShardStatus {
     shard: String,
+    /// Degrees north.
+    latitude: f64,
+    /// Degrees east.
+    longitude: f64,
     processed: u64,
     dead_lettered: u64,
     duplicates: u64,
@@ -54,6 +63,18 @@ struct ShardStatus {
     p50_us: Option<f64>,
     p99_us: Option<f64>,
     p999_us: Option<f64>,
+}
+
+/// Transactions from a part of the Earth to the shard that is nearest to it.
+#[derive(Debug, Serialize)]
+struct FlowStatus {
+    /// Degrees north of the middle of the cell of ten degrees in which the clients are.
+    latitude: f64,
+    /// Degrees east, likewise.
+    longitude: f64,
+    shard: String,
+    /// Taken in by second, over as long as percentiles reach back; an estimate from one of 13.
+    per_second: f64,
 }
 
 /// Rates of the last second, percentiles of the last ten.
@@ -140,8 +161,25 @@ pub(super) fn status(board: &Board, samples: &Samples) -> Status {
         shards: (0..board.shards().len())
             .map(|shard| shard_of(shard, board, &recent))
             .collect(),
+        flows: flows(board, &recent),
         recent: recent_of(&recent),
     }
+}
+
+fn flows(board: &Board, recent: &Recent) -> Vec<FlowStatus> {
+    let seconds = recent.reach.as_secs_f64().max(f64::MIN_POSITIVE);
+    let mut flows: Vec<_> = recent.latencies.flows.iter().collect();
+    flows.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    let named = flows.into_iter().filter_map(|((cell, shard), count)| {
+        let (latitude, longitude) = cell.middle();
+        Some(FlowStatus {
+            latitude,
+            longitude,
+            shard: board.shards().get(*shard)?.name.clone(),
+            per_second: *count as f64 / seconds,
+        })
+    });
+    named.take(FLOWS_MAX).collect()
 }
 
 fn shard_of(shard: usize, board: &Board, recent: &Recent) -> ShardStatus {
@@ -155,8 +193,11 @@ fn shard_of(shard: usize, board: &Board, recent: &Recent) -> ShardStatus {
         let processed = span.of_shard(shard, ShardCounter::Processed);
         processed as f64 / span.seconds()
     });
+    let view = &board.shards()[shard];
     ShardStatus {
-        shard: board.shards()[shard].clone(),
+        shard: view.name.clone(),
+        latitude: view.latitude,
+        longitude: view.longitude,
         processed: count(ShardCounter::Processed),
         dead_lettered: count(ShardCounter::DeadLettered),
         duplicates: count(ShardCounter::Duplicates),

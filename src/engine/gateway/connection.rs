@@ -14,7 +14,7 @@ use crate::frame::{
 };
 use crate::ids::Nanos;
 
-use super::gate::{Admitted, Seat};
+use super::gate::{Admitted, Arrival, Seat};
 
 /// Bytes of one receive buffer. Frames are slices of it; it is freed when the last of them is.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -213,9 +213,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             *parsed += bytes as u64;
             chunk.split_to(bytes).freeze().slice(submit.transaction)
         };
-        let admitted = self
-            .seat
-            .admit(body, submit.correlation, submit.acks, taken, waker);
+        let arrival = Arrival {
+            correlation: submit.correlation,
+            acks: submit.acks,
+            trace: submit.trace,
+            taken,
+        };
+        let admitted = self.seat.admit(body, arrival, waker);
         if admitted == Admitted::Overloaded {
             self.advance(bytes);
         }

@@ -11,6 +11,7 @@ use crate::clock;
 use crate::frame::{Correlation, ErrorCode, Receipt, Rejected};
 use crate::ids::{Acks, Nanos};
 use crate::mesh::EndpointId;
+use crate::telemetry::TraceContext;
 
 use super::super::message::{Answer, Inbound, Reply, ReplyTo};
 
@@ -116,6 +117,16 @@ pub(super) struct Seat {
     gate: Rc<Gate>,
     place: u32,
     generation: u32,
+}
+
+/// What comes with a frame's transaction.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival {
+    pub correlation: Correlation,
+    pub acks: Acks,
+    pub trace: Option<TraceContext>,
+    /// When it was read.
+    pub taken: Nanos,
 }
 
 /// What became of a frame's transaction.
@@ -296,14 +307,13 @@ impl Seat {
     }
 
     /// Hands a frame's transaction to the duty cycle.
-    pub fn admit(
-        &self,
-        body: impl FnOnce() -> Bytes,
-        correlation: Correlation,
-        acks: Acks,
-        taken: Nanos,
-        waker: &Waker,
-    ) -> Admitted {
+    pub fn admit(&self, body: impl FnOnce() -> Bytes, arrival: Arrival, waker: &Waker) -> Admitted {
+        let Arrival {
+            correlation,
+            acks,
+            trace,
+            taken,
+        } = arrival;
         let mut state = self.gate.state.borrow_mut();
         if state.intake.len() >= self.gate.options.intake_max {
             state.blocked.push(waker.clone());
@@ -335,6 +345,8 @@ impl Seat {
             reply_to,
             acks,
             taken,
+            // Only a traced one takes memory of its own.
+            trace: trace.map(Box::new),
         });
         drop(state);
         self.gate.event.notify();

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::clock::Now;
 use crate::ids::{Nanos, Offset, PartitionId, ShardId};
 use crate::storage::{Outputs, OutputsRefused, Record, Visit};
-use crate::telemetry::{Counter, CounterWriter, ShardCounter};
+use crate::telemetry::{Counter, CounterWriter, ShardCounter, TraceContext};
 use crate::transaction::codec;
 
 use super::super::handler::{ProcessError, TransactionHandler};
@@ -72,11 +72,23 @@ pub(super) struct Visited {
     pub visible: Option<Nanos>,
 }
 
+/// A traced record of the batch.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TracedRecord {
+    /// Its place among the [`Visited`].
+    pub place: usize,
+    /// As its header has it.
+    pub context: TraceContext,
+    /// The span of its processing.
+    pub span: u64,
+}
+
 /// One batch on its way through the handler.
 pub(super) struct Run<'a, H> {
     pub handler: &'a mut H,
     pub outputs: &'a mut Outputs,
     pub stamps: &'a mut Vec<Visited>,
+    pub traced: &'a mut Vec<TracedRecord>,
     pub options: &'a ProcessOptions,
     pub produce: &'a mut Produce,
     pub condemned: Option<&'a Condemned>,
@@ -94,6 +106,34 @@ pub(super) struct Run<'a, H> {
 impl<H: TransactionHandler> Run<'_, H> {
     /// Takes the next record. It counts once the batch is committed.
     pub fn visit(&mut self, record: Record<'_>) -> Visit {
+        match record.trace.map(TraceContext::parse) {
+            // A header that is none is left to whoever wrote it.
+            None | Some(Err(_)) => self.settle(record),
+            Some(Ok(context)) => self.settle_traced(record, context),
+        }
+    }
+
+    /// As [`Run::settle`]; what is put out meanwhile belongs to the record's trace.
+    #[cold]
+    fn settle_traced(&mut self, record: Record<'_>, context: TraceContext) -> Visit {
+        let span = context.is_sampled().then(|| self.produce.traces.span());
+        let onward = span.map_or(context, |span| context.caused_by(span));
+        let (place, duplicates) = (self.stamps.len(), self.tally.duplicates);
+        self.outputs.set_trace(Some(onward.to_header()));
+        let visit = self.settle(record);
+        self.outputs.set_trace(None);
+        let counts = self.stamps.len() > place && self.tally.duplicates == duplicates;
+        if let Some(span) = span.filter(|_| counts) {
+            self.traced.push(TracedRecord {
+                place,
+                context,
+                span,
+            });
+        }
+        visit
+    }
+
+    fn settle(&mut self, record: Record<'_>) -> Visit {
         let mark = self.outputs.mark();
         let mut taken = record.taken;
         let verdict = self.judge(&record, &mut taken);

@@ -84,6 +84,7 @@ impl Produce {
 
     fn note_sent(&mut self, token: u32, outbox: &mut Outbox, counters: &mut CounterWriter) {
         let slot = self.pending.remove(token);
+        self.traces.forget(slot.trace);
         // Where it lies is unknown: only processing can tell its duplicates.
         self.window.forget(slot.seat, token);
         counters.increment(Counter::AckedNone);
@@ -111,6 +112,7 @@ impl Produce {
             }
             None => {
                 let slot = self.pending.remove(token);
+                self.traces.forget(slot.trace);
                 self.window.forget(slot.seat, token);
                 fail(&slot, outbox, counters);
                 self.release_chain(slot.next, |_, later| fail(later, outbox, counters));
@@ -143,9 +145,10 @@ impl Produce {
             counts.timestamp,
             now.mono,
         );
-        if !self.is_kept && self.recorder.wants(now.mono.since(slot.waiter.taken)) {
+        let took_ns = now.mono.since(slot.waiter.taken);
+        if (!self.is_kept && self.recorder.wants(took_ns)) || slot.trace != NONE {
             let slot = *slot;
-            self.keep_slow(&slot, stored.0, now);
+            self.tell(&slot, stored.0, now, counters);
         }
         let slot = self.pending.get(token);
         let (waiter, destination, next) = (slot.waiter, slot.destination, slot.next);
@@ -163,12 +166,11 @@ impl Produce {
         });
     }
 
-    /// Keeps a transaction that is durable only now in the flight recorder: one of a write, whose
-    /// records were as slow as each other.
+    /// Keeps a transaction that is durable only now in the flight recorder, if it was slow, and tells
+    /// of it, if it is traced. One of a write is kept, whose records were as slow as each other.
     #[cold]
-    fn keep_slow(&mut self, slot: &Slot, offset: Offset, now: Now) {
-        self.is_kept = true;
-        self.recorder.keep(Flight {
+    fn tell(&mut self, slot: &Slot, offset: Offset, now: Now, counters: &mut CounterWriter) {
+        let flight = Flight {
             shard: slot.destination.shard,
             index: slot.destination.index,
             partition: slot.destination.partition,
@@ -183,7 +185,15 @@ impl Produce {
                 durable: now.mono,
                 ..Stamps::default()
             },
-        });
+        };
+        let is_slow = !self.is_kept && self.recorder.wants(flight.stamps.total_ns());
+        let is_kept = is_slow && self.recorder.keep(flight);
+        self.is_kept |= is_kept;
+        if slot.trace != NONE {
+            self.traces.sent(slot.trace, flight, counters);
+        } else if is_kept {
+            self.traces.slow(flight, counters);
+        }
     }
 
     /// Answers a waiter if `level` is what it waits for, and records how long it waited.

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::ids::{Nanos, Offset, PartitionId};
 use crate::kafka::native::{Message, TopicPartition, TopicRef};
 use crate::storage::{Outputs, Record, Visit};
+use crate::telemetry::TRACE_HEADER;
 
 /// Moments of intake that are remembered until their records are read back, per partition. Where
 /// nobody reads (another node processes the partition), the oldest are forgotten.
@@ -188,6 +189,7 @@ impl Part {
                 timestamp: message.timestamp(),
                 key: message.key(),
                 value: message.value(),
+                trace: trace_of(message),
                 taken,
                 seat: None,
                 visible: Some(*arrived),
@@ -298,6 +300,16 @@ impl Part {
         self.first_open = self.first_open.wrapping_add(self.open.len() as u32);
         self.open.clear();
     }
+}
+
+/// The header of a traced record; the last one counts, as everywhere in Kafka.
+fn trace_of(message: &Message) -> Option<&[u8]> {
+    let named = |(name, _): &(&[u8], &[u8])| *name == TRACE_HEADER.as_bytes();
+    message
+        .headers()
+        .filter(named)
+        .last()
+        .map(|(_, value)| value)
 }
 
 /// What a message takes beside its key and value, about.

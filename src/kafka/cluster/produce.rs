@@ -7,6 +7,7 @@ use crate::ids::{Acks, Nanos, Offset};
 use crate::kafka::helper::Job;
 use crate::kafka::native::{KafkaError, Persisted, ProducerEvent, SendError};
 use crate::storage::{Ack, Offer, Refusal, StorageEvent};
+use crate::telemetry::{TRACE_HEADER, Traceparent};
 
 /// Reports taken from librdkafka in one cycle.
 const REPORTS_MAX: usize = 4096;
@@ -15,13 +16,14 @@ const REPORTS_MAX: usize = 4096;
 const OUTPUT: u64 = 1 << 63;
 
 /// What is kept of an offer beside its value, which the producer keeps.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Meta {
     part: u32,
     key_start: u32,
     key_len: u32,
     taken: Nanos,
     seat: u32,
+    trace: Option<Box<Traceparent>>,
 }
 
 /// The token of an output of the open commit `number` of a partition.
@@ -53,14 +55,26 @@ impl Cluster {
             key_len: offer.key_len,
             taken: offer.taken,
             seat: offer.seat,
+            trace: None,
         };
-        match self.producer.send(topic, index, key, offer.value, token) {
+        let sent = match &offer.trace {
+            None => self.producer.send(topic, index, key, offer.value, token),
+            Some(trace) => {
+                let header = std::iter::once((TRACE_HEADER, trace.as_bytes()));
+                self.producer
+                    .send_with_headers(topic, index, key, offer.value, header, token)
+            }
+        };
+        match sent {
             Ok(()) => {
                 let place = offer.token as usize;
                 if self.metas.len() <= place {
                     self.metas.resize(place + 1, None);
                 }
-                self.metas[place] = Some(meta);
+                self.metas[place] = Some(Meta {
+                    trace: offer.trace,
+                    ..meta
+                });
                 self.outstanding += 1;
                 Ok(())
             }
@@ -169,6 +183,7 @@ impl Cluster {
                             key_start: meta.key_start,
                             key_len: meta.key_len,
                             taken: meta.taken,
+                            trace: meta.trace,
                             token,
                             seat: meta.seat,
                         }));

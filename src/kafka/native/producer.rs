@@ -71,7 +71,7 @@ pub enum ProducerEvent {
         error: KafkaError,
         /// Whether it may be in the log all the same.
         persisted: Persisted,
-        /// The value as handed to [`NativeProducer::send`]; none for a record that was copied.
+        /// The value as it was handed over; none for a record of [`NativeProducer::send_copied`].
         value: Option<Bytes>,
     },
     /// Of the client as a whole: all brokers down, not authenticated, fatal.
@@ -139,6 +139,40 @@ impl NativeProducer {
     ) -> Result<(), (Bytes, SendError)> {
         // SAFETY: the key is borrowed for longer than the call.
         unsafe { self.hand_over(topic, partition, (key.as_ptr(), key.len()), value, token) }
+    }
+
+    /// As [`NativeProducer::send`], with headers, for which librdkafka copies all of the record. The
+    /// value is kept all the same: a report of failure brings it back.
+    ///
+    /// # Errors
+    /// As of [`NativeProducer::send`]; the value comes back.
+    pub fn send_with_headers<'a>(
+        &mut self,
+        topic: TopicRef,
+        partition: i32,
+        key: Range<usize>,
+        value: Bytes,
+        headers: impl Iterator<Item = (&'a str, &'a [u8])>,
+        token: u64,
+    ) -> Result<(), (Bytes, SendError)> {
+        let headers = NativeHeaders::new(headers);
+        let slot = self.under_way.put(UnderWay {
+            token,
+            value: Some(value.clone()),
+        });
+        let record = Record {
+            topic: self.topics.handle(topic),
+            partition,
+            key: Some(&value[key]).filter(|key| !key.is_empty()),
+            value: Some(&value),
+            opaque: opaque_of(slot),
+        };
+        // SAFETY: client and topic are live, and the topic is of this client.
+        let result = unsafe { record.produce(self.client.as_ptr(), headers) };
+        result.map_err(|error| {
+            self.under_way.take(slot);
+            (value, SendError::from_error(error))
+        })
     }
 
     /// # Safety

@@ -9,7 +9,7 @@ use bytes::Bytes;
 #[derive(Debug)]
 pub(super) struct UnderWay {
     pub token: u64,
-    /// The value, where librdkafka reads it in place.
+    /// The value, where librdkafka reads it in place or a failure is to bring it back.
     pub value: Option<Bytes>,
 }
 

@@ -50,8 +50,26 @@ impl<D: Disk> LogStorage<D> {
         partition: PartitionId,
         batch: &[u8],
     ) -> Result<Placed, AppendError> {
+        self.append_batch_of(now, partition, batch, 0)
+    }
+
+    /// The same for a batch out of several: about `rest` bytes of others follow it for partitions of
+    /// this core. A frame that has to be opened for it is made long enough for all, so that one
+    /// write takes them.
+    ///
+    /// # Errors
+    /// As for [`LogStorage::append_batch`].
+    pub fn append_batch_of(
+        &mut self,
+        now: Now,
+        partition: PartitionId,
+        batch: &[u8],
+        rest: usize,
+    ) -> Result<Placed, AppendError> {
+        // Partitions take turns over the stripes.
+        let rest = rest / self.stripes.len();
         let (stripe, slot, core) = self.stripe(partition);
-        stripe.append_produced(now, slot, batch, core)
+        stripe.append_produced(now, slot, (batch, rest), core)
     }
 
     /// Appends the end of a producer's transaction. `producer_epoch` counts from here on. A

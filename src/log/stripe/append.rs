@@ -11,6 +11,7 @@ use crate::clock::Now;
 use crate::log::disk::Disk;
 use crate::log::format::{EntryKind, entry_bytes};
 use crate::storage::{Ack, Offer, Refusal, StorageEvent};
+use crate::telemetry::{TRACE_HEADER, TRACEPARENT_BYTES};
 use crate::wire::batch::BATCH_HEADER_BYTES;
 use crate::wire::{BatchSpec, RecordSource, write_batch};
 
@@ -28,6 +29,8 @@ const BATCH_RECORDS_MAX: u32 = 1024;
 pub(super) struct Pending {
     offers: Vec<Link>,
     offers_max: usize,
+    /// Whether any of them is traced: batches without headers are written with less work.
+    traced: bool,
 }
 
 #[derive(Debug)]
@@ -41,7 +44,13 @@ impl Pending {
         Pending {
             offers: Vec::with_capacity(offers_max),
             offers_max,
+            traced: false,
         }
+    }
+
+    fn clear(&mut self) {
+        self.offers.clear();
+        self.traced = false;
     }
 
     /// The offers of a list, in order.
@@ -56,13 +65,40 @@ impl Pending {
     }
 }
 
+/// What the header of a traced record takes at the most: its text, two lengths of one byte, and
+/// none for the count, which [`RECORD_OVERHEAD_BYTES_MAX`] has.
+const TRACE_BYTES_MAX: usize = 2 + TRACE_HEADER.len() + TRACEPARENT_BYTES;
+
 fn record_bytes_max(offer: &Offer) -> usize {
-    RECORD_OVERHEAD_BYTES_MAX + offer.key_len as usize + offer.value.len()
+    let trace = match offer.trace {
+        None => 0,
+        Some(_) => TRACE_BYTES_MAX,
+    };
+    RECORD_OVERHEAD_BYTES_MAX + offer.key_len as usize + offer.value.len() + trace
 }
 
 fn source(offer: &Offer) -> RecordSource<'_> {
     let key = offer.key_start as usize..(offer.key_start + offer.key_len) as usize;
     RecordSource::new(Some(&offer.value[key]), Some(&offer.value))
+}
+
+/// As [`source`], with the header of those that are traced.
+fn traced_source(offer: &Offer) -> RecordSource<'_, impl Iterator<Item = (&str, &[u8])> + Clone> {
+    let trace = offer.trace.as_deref();
+    let RecordSource {
+        key,
+        value,
+        timestamp_delta,
+        ..
+    } = source(offer);
+    RecordSource {
+        key,
+        value,
+        headers: trace
+            .map(|trace| (TRACE_HEADER, trace.as_bytes()))
+            .into_iter(),
+        timestamp_delta,
+    }
 }
 
 impl<D: Disk> Stripe<D> {
@@ -85,6 +121,7 @@ impl<D: Disk> Stripe<D> {
         if index >= self.pending.offers_max || self.segments.is_blocked() {
             return Err((offer, Refusal::Full));
         }
+        self.pending.traced |= offer.trace.is_some();
         self.pending.offers.push(Link { offer, next: NIL });
         let list = &mut self.parts[slot.index()].offers;
         if list.is_empty() {
@@ -125,7 +162,7 @@ impl<D: Disk> Stripe<D> {
         }
         self.touched.drain(..done);
         if self.touched.is_empty() {
-            self.pending.offers.clear();
+            self.pending.clear();
         }
         appended
     }
@@ -175,9 +212,11 @@ impl<D: Disk> Stripe<D> {
             base_timestamp: timestamp,
             max_timestamp: timestamp,
         };
-        let offers = self.pending.iter(list).take(records as usize).map(source);
-        let (start, bytes) = open.push(EntryKind::Batch, part.id, 0, |out| {
-            write_batch(out, &spec, offers)
+        let offers = self.pending.iter(list).take(records as usize);
+        let traced = self.pending.traced;
+        let (start, bytes) = open.push(EntryKind::Batch, part.id, 0, |out| match traced {
+            false => write_batch(out, &spec, offers.map(source)),
+            true => write_batch(out, &spec, offers.map(traced_source)),
         });
         part.offers.head = rest;
         let batch = BatchMeta {
@@ -223,6 +262,6 @@ impl<D: Disk> Stripe<D> {
                 on(StorageEvent::Failed { token: offer.token });
             }
         }
-        self.pending.offers.clear();
+        self.pending.clear();
     }
 }

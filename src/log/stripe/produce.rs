@@ -10,13 +10,17 @@ use super::{Core, Stripe};
 use crate::clock::Now;
 use crate::exactly_once::producers::{Marker, ProducerSummary, Sequenced, Verdict};
 use crate::ids::{FrameSeq, Offset, UnixMillis};
+use crate::limits::BLOCK_BYTES;
 use crate::log::disk::Disk;
-use crate::log::format::{EntryKind, entry_bytes};
+use crate::log::format::{EntryKind, FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES, entry_bytes};
 use crate::log::state::producer_batch;
 use crate::log::storage::{AppendError, Ends, Fate, Mark, Placed, Submission};
 use crate::wire::{
     BatchError, BatchView, CONTROL_BATCH_BYTES, ControlBatch, ControlKind, assign, write_control,
 };
+
+/// The longest frame that is opened for a request's batches together.
+const GROUP_BYTES_MAX: usize = 1 << 20;
 
 /// The one leader epoch there is: a partition never changes its leader.
 const LEADER_EPOCH: i32 = 0;
@@ -122,12 +126,47 @@ impl<D: Disk> Stripe<D> {
         }
     }
 
-    /// See [`crate::log::storage::LogStorage::append_batch`].
+    /// As [`Stripe::make_room`], and where that takes a new frame, one that has room for about
+    /// `rest` bytes more. What is left in the segment bounds it: a smaller frame may be had where
+    /// a larger one would have to wait.
+    fn make_room_and_more(
+        &mut self,
+        bytes: usize,
+        rest: usize,
+        now: Now,
+        core: &mut Core<D>,
+    ) -> Result<(), AppendError> {
+        let open = self.writer.open.as_ref();
+        if rest > 0 && open.is_none_or(|open| open.room() < bytes) {
+            // Headers of entries take up to an eighth of small batches. A buffer that is filled to
+            // seven eighths serves again.
+            let all = (bytes + rest + rest / 8).min(GROUP_BYTES_MAX);
+            let all = all.min(self.left_in_segment()).max(bytes);
+            if self.reserve(all, now, core) == Room::Enough {
+                return Ok(());
+            }
+        }
+        self.make_room(bytes, now, core)
+    }
+
+    /// Bytes of entries that one more frame could take in the segment that is written.
+    fn left_in_segment(&self) -> usize {
+        let segment_bytes = self.options.segment_bytes as usize;
+        let end = match (&self.writer.open, self.segments.list.back()) {
+            (Some(open), _) => open.position as usize + open.bytes().len(),
+            (None, Some(active)) => active.index.end_position as usize,
+            (None, None) => 0,
+        };
+        let header = FRAME_HEADER_BYTES + BLOCK_BYTES;
+        segment_bytes.saturating_sub(end.max(SEGMENT_HEADER_BYTES) + header)
+    }
+
+    /// See [`crate::log::storage::LogStorage::append_batch_of`].
     pub(in crate::log) fn append_produced(
         &mut self,
         now: Now,
         slot: Slot,
-        bytes: &[u8],
+        (bytes, rest): (&[u8], usize),
         core: &mut Core<D>,
     ) -> Result<Placed, AppendError> {
         self.check_open(slot)?;
@@ -149,7 +188,7 @@ impl<D: Disk> Stripe<D> {
                 }
             }
         }
-        self.make_room(entry_bytes(bytes.len()), now, core)?;
+        self.make_room_and_more(entry_bytes(bytes.len()), rest, now, core)?;
         let timestamp = batch.max_timestamp();
         let placed = self.place(slot, records, timestamp, core, |out, base_offset| {
             let out = &mut out[..bytes.len()];

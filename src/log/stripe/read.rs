@@ -13,6 +13,7 @@ use crate::log::disk::Disk;
 use crate::log::format::{ENTRY_HEADER_BYTES, EntryHeader, EntryKind, FormatError, entry_checksum};
 use crate::log::state::IndexEntry;
 use crate::storage::{ReadError, ReadOutcome, Record, Visit};
+use crate::telemetry::TRACE_HEADER;
 use crate::wire::{BatchError, BatchView};
 
 /// Chunks that are fetched ahead of a reader.
@@ -91,6 +92,7 @@ fn visit_batch(
             timestamp: record.timestamp,
             key: record.key.unwrap_or_default(),
             value: record.value.unwrap_or_default(),
+            trace: record.headers.value(TRACE_HEADER),
             taken: offered.map(|it| it.taken),
             seat: offered.map(|it| it.seat),
             visible: stamps.visible,

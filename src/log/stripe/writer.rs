@@ -3,9 +3,11 @@
 //! Owns: the policy of group commit. Never does: waiting. Runs on: the stripe's core.
 //!
 //! Nothing under way: the open frame is sealed and written at the end of the cycle. A write under
-//! way: what arrives meanwhile is the next frame. A frame that reaches the target size is written
-//! at once, up to `writes_in_flight_max`, so that bandwidth is the device's. The target follows
-//! the load: it grows while frames fill before the write under way ends.
+//! way: what arrives meanwhile is the next frame, which is written when that write ends, or at once
+//! where that write is a single small one: a device overlaps two of them, and a record that comes in
+//! the middle of one need not wait for its end. A frame that reaches the target size is written at
+//! once, up to `writes_in_flight_max`, so that bandwidth is the device's. The target follows the
+//! load: it grows while frames fill before the write under way ends.
 //!
 //! Writes end in any order. Durable is the longest prefix of frames whose writes ended.
 
@@ -15,7 +17,7 @@ use super::frame::{Content, Offered, OpenFrame, Seal, SealedFrame, Source, Write
 use super::{Core, Stripe};
 use crate::clock::Now;
 use crate::ids::{FrameSeq, Nanos, PartitionId};
-use crate::limits::FRAME_BYTES_MAX;
+use crate::limits::{BLOCK_BYTES, FRAME_BYTES_MAX};
 use crate::log::disk::{Disk, Op};
 use crate::log::format::{EntryKind, entry_bytes, frame_bytes};
 use crate::storage::{Ack, StorageError, StorageEvent};
@@ -23,6 +25,11 @@ use crate::storage::{Ack, StorageError, StorageEvent};
 /// Smallest and largest target size of a frame.
 const TARGET_BYTES_MIN: usize = 16 << 10;
 const TARGET_BYTES_MAX: usize = 1 << 20;
+
+/// A frame of this size at the most, one block, lets the next one be written beside it. Measured, 10,000
+/// transactions/s of 100 bytes, `acks=all`: produce p50 118 and 132 us without, 113 and 94 us with; four
+/// at once give no more, and at 50,000/s there is no difference.
+const SMALL_BYTES_MAX: usize = BLOCK_BYTES;
 
 /// So many frames in a row below a quarter of the target halve it.
 const SMALL_FRAMES_MAX: u32 = 16;
@@ -42,6 +49,8 @@ pub(super) struct Writer<B> {
     pub(super) durable: FrameSeq,
     target_bytes: usize,
     small_frames: u32,
+    /// Bytes of the last sealed frame.
+    sealed_bytes: usize,
     /// The last frame that holds more than a marker.
     data_last: FrameSeq,
     /// The largest `durable` that a sealed frame carries.
@@ -64,6 +73,7 @@ impl<B> Writer<B> {
             durable: frame_last,
             target_bytes: TARGET_BYTES_MIN,
             small_frames: 0,
+            sealed_bytes: 0,
             // Whether the last frame of the former run is witnessed is not known: assume not.
             data_last: frame_last,
             witnessed: FrameSeq(0),
@@ -75,6 +85,15 @@ impl<B> Writer<B> {
     /// Frames that are sealed but not durable.
     pub(super) fn in_flight(&self) -> usize {
         (self.sealed.0 - self.durable.0) as usize
+    }
+
+    /// Whether the open frame may be written now.
+    fn may_start(&self, in_flight_max: usize) -> bool {
+        match self.in_flight() {
+            0 => true,
+            1 => in_flight_max > 1 && self.sealed_bytes <= SMALL_BYTES_MAX,
+            _ => false,
+        }
     }
 
     /// Whether every frame is durable and the open one, if any, is empty.
@@ -159,6 +178,7 @@ impl<D: Disk> Stripe<D> {
         let buffer = std::rc::Rc::clone(&frame.buffer);
         core.disk.write(file, frame.position, buffer, tag);
         self.writer.sealed = frame.seq;
+        self.writer.sealed_bytes = frame.bytes as usize;
         self.writer.witnessed = self.writer.durable;
         if content == Content::Data {
             self.writer.data_last = frame.seq;
@@ -167,9 +187,10 @@ impl<D: Disk> Stripe<D> {
         self.tail.push(frame);
     }
 
-    /// Starts the next write where nothing is under way. Returns the amount of work done.
+    /// Starts the next write where what is under way lets it. Returns the amount of work done.
     pub(in crate::log) fn start_write(&mut self, now: Now, core: &mut Core<D>) -> usize {
-        if self.writer.open.is_none() || self.writer.in_flight() > 0 || self.poison.is_some() {
+        let may_start = self.writer.may_start(self.options.writes_in_flight_max);
+        if self.writer.open.is_none() || !may_start || self.poison.is_some() {
             return 0;
         }
         self.seal(now, core);

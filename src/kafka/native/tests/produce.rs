@@ -92,6 +92,48 @@ fn a_value_that_never_left_comes_back_as_it_was() {
 }
 
 #[test]
+fn a_record_with_headers_arrives_whole_and_comes_back_where_it_does_not() {
+    let mock = mock(1);
+    mock.create_topic("t", 1, 1).unwrap();
+    let value = Bytes::from_static(b"key and more");
+    let header = || std::iter::once(("traceparent", &b"00-1"[..]));
+    let mut producer = producer(&mock, &[("linger.ms", "0")]);
+    let topic = producer.add_topic("t").unwrap();
+    producer
+        .send_with_headers(topic, 0, 0..3, value.clone(), header(), 1)
+        .unwrap();
+    events(&mut producer, 1);
+    let mut consumer = consumer(&mock, "g", &[]);
+    let read = consumer.add_topic("t").unwrap();
+    let part = TopicPartition {
+        topic: read,
+        partition: 0,
+    };
+    consumer.assign(&[(part, Offset(0))]).unwrap();
+    let message = messages(&mut consumer, 1).remove(0);
+    assert_eq!((message.key(), message.value()), (&b"key"[..], &value[..]));
+    assert_eq!(message.header("traceparent"), Some(&b"00-1"[..]));
+
+    // Nobody listens on port 1.
+    let conf = conf("127.0.0.1:1", &[("delivery.timeout.ms", "200")]);
+    let mut producer = NativeProducer::new(conf).unwrap();
+    let topic = producer.add_topic("t").unwrap();
+    producer
+        .send_with_headers(topic, 0, 0..3, value.clone(), header(), 2)
+        .unwrap();
+    let back = until("the report", || {
+        let mut back = None;
+        producer.poll(16, &mut |event| {
+            if let ProducerEvent::Failed { value, .. } = event {
+                back = Some(value);
+            }
+        });
+        back
+    });
+    assert_eq!(back, Some(value));
+}
+
+#[test]
 fn unreachable_brokers_are_reported_as_such() {
     let conf = conf("127.0.0.1:1", &[]);
     let mut producer = NativeProducer::new(conf).unwrap();
