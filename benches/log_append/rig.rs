@@ -155,6 +155,7 @@ impl Rig {
             taken: clock::monotonic(),
             trace: None,
             token: 0,
+            seat: 0,
         };
         self.log.offer(offer).is_ok()
     }

@@ -28,6 +28,8 @@ pub struct Offer {
     pub trace: Option<Box<Traceparent>>,
     /// The caller's mark, handed back in every [`StorageEvent`] about this record.
     pub token: u32,
+    /// Another one, kept as `taken` is and handed back in [`super::Record::seat`].
+    pub seat: u32,
 }
 
 /// Why an offer was refused; nothing was taken.
