@@ -114,6 +114,12 @@ pub trait Producer {
     /// and starts writing where nothing is under way. Returns the amount of work done.
     fn flush(&mut self, now: Now, on: &mut impl FnMut(StorageEvent)) -> usize;
 
+    /// As [`Producer::flush`], but leaves the start of the write to the next [`Producer::poll`]: answers
+    /// that do not wait for it can leave first.
+    fn append(&mut self, now: Now, on: &mut impl FnMut(StorageEvent)) -> usize {
+        self.flush(now, on)
+    }
+
     /// Takes what the device has finished and starts the next group. Returns the amount of work
     /// done. Never waits.
     fn poll(&mut self, now: Now, on: &mut impl FnMut(StorageEvent)) -> usize;
