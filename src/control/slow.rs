@@ -163,7 +163,8 @@ pub struct SlowTransaction {
 /// A stretch of a transaction's way.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct StageSpan {
-    /// `intake`, `hop`, `queue`, `frame`, `sync`, `tail_read` or `process`.
+    /// `intake`, `hop`, `queue`, `frame`, `sync`, `tail_read` or `process`; `commit`, `produce` or `unseen`
+    /// where it was not seen closer.
     pub stage: &'static str,
     /// When it began, after the transaction's first moment.
     pub start_us: f64,
@@ -181,13 +182,14 @@ impl SlowTransaction {
             .iter()
             .map(|(name, at)| (*name, micros(at.since(taken))));
         let mut last = taken;
-        let stages = known.iter().skip(1).map(|(name, at)| {
+        let stages = known.windows(2).map(|pair| {
+            let ((before, _), (name, at)) = (pair[0], pair[1]);
             let start = last;
             // A cycle of the owner may have begun before the one that sent it the transaction, and a
             // record may be read before it is durable: such a stage took nothing.
-            last = last.max(*at);
+            last = last.max(at);
             StageSpan {
-                stage: stage_before(name),
+                stage: stage_between(before, name),
                 start_us: micros(start.since(taken)),
                 took_us: micros(last.since(start)),
             }
@@ -208,18 +210,21 @@ impl SlowTransaction {
     }
 }
 
-/// The stretch that ends with a moment. `frame` is the wait in the open frame for the write before it;
-/// with `sync` it is the catalogue's commit. The others are stages of the catalogue.
-fn stage_before(stamp: &'static str) -> &'static str {
-    match stamp {
-        "routed" => Stage::Intake.name(),
-        "accepted" => Stage::Hop.name(),
-        "appended" => Stage::Queue.name(),
-        "written" => "frame",
-        "durable" => Stage::Sync.name(),
-        "read" => Stage::TailRead.name(),
-        "processed" => Stage::Process.name(),
-        other => other,
+/// The stretch between two moments. `frame` is the wait in the open frame for the write before it; with
+/// `sync` it is the catalogue's commit. The others are stages of the catalogue: a longer one where the
+/// moments between were not seen.
+fn stage_between(before: &str, stamp: &'static str) -> &'static str {
+    match (before, stamp) {
+        ("taken", "routed") => Stage::Intake.name(),
+        ("routed", "accepted") => Stage::Hop.name(),
+        ("accepted", "appended") => Stage::Queue.name(),
+        ("appended", "written") => "frame",
+        ("written", "durable") => Stage::Sync.name(),
+        ("accepted" | "appended", "durable") => Stage::Commit.name(),
+        (_, "durable") => Stage::Produce.name(),
+        ("durable", "read") => Stage::TailRead.name(),
+        ("read", "processed") => Stage::Process.name(),
+        _ => "unseen",
     }
 }
 

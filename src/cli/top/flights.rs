@@ -24,7 +24,7 @@ const REST: char = '·';
 const OTHER: char = '?';
 
 /// The stages between a transaction's moments, in their order.
-const STAGES: [(&str, char, Color); 7] = [
+const STAGES: [(&str, char, Color); 9] = [
     ("intake", 'i', Color::Blue),
     ("hop", 'h', Color::Magenta),
     ("queue", 'q', Color::Yellow),
@@ -32,6 +32,8 @@ const STAGES: [(&str, char, Color); 7] = [
     ("sync", 's', Color::Red),
     ("tail_read", 't', Color::LightBlue),
     ("process", 'p', Color::Green),
+    ("commit", 'c', Color::LightRed),
+    ("produce", 'P', Color::Gray),
 ];
 
 /// The section; none where the node does not tell.

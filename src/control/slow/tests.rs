@@ -152,12 +152,32 @@ fn moments_out_of_order_take_nothing() {
         ("intake", 0.5),
         ("hop", 0.0),
         ("queue", 0.0),
-        ("sync", 5.5),
+        ("commit", 5.5),
         ("tail_read", 0.0),
         ("process", 0.0),
     ];
     assert_eq!(spans, wanted);
     assert_eq!((told.total_us, told.seconds_ago), (6.0, 0.0));
+}
+
+/// As processing keeps it, whose owner has forgotten the submission.
+#[test]
+fn what_was_not_seen_closer_has_the_name_of_the_whole() {
+    let mut stamps = Stamps {
+        taken: Nanos(1_000),
+        durable: Nanos(3_000),
+        read: Nanos(4_000),
+        processed: Nanos(9_000),
+        ..Stamps::default()
+    };
+    let names = |stamps| {
+        let told = SlowTransaction::new(CoreId(0), &flight(9, stamps), &[], Nanos(0));
+        let stages = told.stages.iter().map(|it| it.stage);
+        stages.collect::<Vec<_>>()
+    };
+    assert_eq!(names(stamps), ["produce", "tail_read", "process"]);
+    stamps.durable = Nanos(0);
+    assert_eq!(names(stamps), ["unseen", "process"]);
 }
 
 #[test]
@@ -180,5 +200,5 @@ fn as_text_each_stage_has_a_bar_in_its_place() {
         bar(lines[3]),
         format!("{}{}", " ".repeat(5), "#".repeat(43))
     );
-    assert!(lines[3].trim_start().starts_with("sync"), "{text}");
+    assert!(lines[3].trim_start().starts_with("produce"), "{text}");
 }

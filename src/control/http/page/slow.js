@@ -3,7 +3,7 @@
 const SLOW_SHOWN = 12;
 
 // A colour for each stretch of a transaction's way; what is not known here has the last one.
-const STAGES = ["intake", "hop", "queue", "frame", "sync", "tail_read", "process"];
+const STAGES = ["intake", "hop", "queue", "frame", "sync", "tail_read", "process", "commit", "produce"];
 const stageClass = (stage) => "k" + (STAGES.includes(stage) ? STAGES.indexOf(stage) : STAGES.length);
 
 function waterfall(place, legend, note) {
