@@ -111,6 +111,7 @@ impl Node {
             taken: self.clock.now().mono,
             trace: None,
             token: number,
+            seat: number,
         };
         while let Err((back, _)) = self.log.offer(offer) {
             offer = back;

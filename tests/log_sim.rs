@@ -102,18 +102,43 @@ fn nothing_is_visible_before_it_is_durable() {
 }
 
 #[test]
-fn taken_and_visible_stamps_come_back_with_the_record() {
+fn a_read_goes_on_over_the_batches_in_memory_until_it_is_stopped() {
+    let mut rig = Rig::new(3, Pace::Polls(0));
+    for number in 0..50 {
+        // A batch of its own each.
+        rig.offer(0, number, 10);
+        rig.settle();
+    }
+    for (from, wanted) in [(0, 50), (0, 30), (20, 7), (49, 1), (3, 40)] {
+        let mut seen = Vec::new();
+        let outcome = rig
+            .log
+            .read_from(PartitionId(0), Offset(from), &mut |record| {
+                seen.push(record.offset.0);
+                match seen.len() == wanted {
+                    true => Visit::Stop,
+                    false => Visit::Continue,
+                }
+            });
+        let end = from + wanted as i64;
+        assert_eq!(outcome, Ok(ReadOutcome::Records(Offset(end))));
+        assert!(seen.into_iter().eq(from..end));
+    }
+}
+
+#[test]
+fn what_was_offered_beside_a_record_comes_back_with_it() {
     let mut rig = Rig::new(3, Pace::Polls(3));
     let taken = rig.now.mono;
     rig.offer(0, 0, 10);
     rig.settle();
     let mut stamps = None;
     rig.read_range(0, Offset(0), |record| {
-        stamps = Some((record.taken, record.visible))
+        stamps = Some((record.taken, record.seat, record.visible))
     })
     .unwrap();
-    let (seen_taken, visible) = stamps.unwrap();
-    assert_eq!(seen_taken, Some(taken));
+    let (seen_taken, seat, visible) = stamps.unwrap();
+    assert_eq!((seen_taken, seat), (Some(taken), Some(7)));
     assert!(visible.unwrap() > taken && visible.unwrap() <= rig.now.mono);
 }
 

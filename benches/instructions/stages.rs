@@ -241,19 +241,19 @@ fn transactions(cores: u16, times: u64) {
         };
         (0..times).map(body).collect()
     };
-    take_through(&mut rig, &bodies("warm"));
-    let bodies = bodies("counted");
-    counted(&mut || take_through(&mut rig, &bodies));
+    take_through(&mut rig, &mut bodies("warm"));
+    let mut bodies = bodies("counted");
+    counted(&mut || take_through(&mut rig, &mut bodies));
 }
 
-/// Submits `bodies` and runs until all are answered and processed.
-fn take_through(rig: &mut Rig<Factory>, bodies: &[Bytes]) {
+/// Submits `bodies`, which it takes out, and runs until all are answered and processed.
+fn take_through(rig: &mut Rig<Factory>, bodies: &mut [Bytes]) {
     let (mut next, mut answered) = (0, 0);
     while answered < bodies.len() || !rig.statuses.iter().all(|status| status.is_quiet()) {
-        while let Some(body) = bodies.get(next) {
-            let submitted =
-                rig.try_submit(0, Entrance::InTurn, body.clone(), Acks::All, next as u64);
-            if submitted.is_err() {
+        while let Some(place) = bodies.get_mut(next) {
+            let body = std::mem::take(place);
+            if let Err(body) = rig.try_submit(0, Entrance::InTurn, body, Acks::All, next as u64) {
+                *place = body;
                 break;
             }
             next += 1;

@@ -461,6 +461,10 @@ impl<D: Disk> Guest<LogStorage<D>> for Broker {
         self.tells.ring();
     }
 
+    fn has_answers(&self) -> bool {
+        self.desk.has_answers()
+    }
+
     fn has_mail(&self) -> bool {
         let cores = 0..self.options.cores;
         let calls = self.unsent_asks.is_empty();

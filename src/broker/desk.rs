@@ -217,6 +217,11 @@ impl Desk {
         }
     }
 
+    /// Whether answers came since the last [`Desk::wake_writers`].
+    pub fn has_answers(&self) -> bool {
+        !self.state.borrow().dirty.is_empty()
+    }
+
     /// Wakes the tasks of the connections that got answers.
     pub fn wake_writers(&self) {
         let mut state = self.state.borrow_mut();

@@ -51,6 +51,10 @@ const GIVE_WAY_NS: u64 = 20_000;
 /// are under way: after this many nanoseconds,
 const TURN_NS: u64 = 50_000;
 
+/// after this many while it only looks for the end of a write, so that a request that comes meanwhile
+/// does not wait for it,
+const TURN_LOOK_NS: u64 = 5_000;
+
 /// after this many while nothing is under way but a first connection or an opened file may come,
 const TURN_IDLE_NS: u64 = 1_000_000;
 
@@ -301,7 +305,6 @@ async fn cycle<S: Storage, F: HandlerFactory, G: Guest<S>>(
             return;
         }
         let kernel_busy = core.awaits_kernel() || gate.connections() > 0;
-        let turn_ns = if kernel_busy { TURN_NS } else { TURN_IDLE_NS };
         let is_writing = core.awaits_look();
         let awaited = if core.awaits_ring() {
             Awaited::Ring
@@ -313,6 +316,11 @@ async fn cycle<S: Storage, F: HandlerFactory, G: Guest<S>>(
             Awaited::Nothing
         };
         let step = idle.step(now.mono, work, awaited);
+        let turn_ns = match (kernel_busy, step) {
+            (true, Step::Look) => TURN_LOOK_NS,
+            (true, Step::Again | Step::Doze | Step::Wait) => TURN_NS,
+            (false, _) => TURN_IDLE_NS,
+        };
         if step == Step::Look || (is_writing && now.mono.since(gave_way) > GIVE_WAY_NS) {
             gave_way = now.mono;
             rustix::thread::sched_yield();

@@ -144,6 +144,7 @@ impl<S: Storage, F: HandlerFactory, G: Guest<S>> Core<S, F, G> {
             recorder: Recorder::new(),
             traces: parts.traces,
             written: Nanos(0),
+            is_kept: false,
             flushes: 0,
             offered: false,
             table: parts.table,

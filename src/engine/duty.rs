@@ -154,6 +154,7 @@ impl<S: Storage, F: HandlerFactory, G: Guest<S>> Core<S, F, G> {
     }
 
     fn flush_storage(&mut self, now: Now) -> usize {
+        let answers_wait = self.guest.has_answers() || self.gate.has_answers();
         let Core {
             storage,
             produce,
@@ -164,9 +165,13 @@ impl<S: Storage, F: HandlerFactory, G: Guest<S>> Core<S, F, G> {
         // Two more readings of the clock in one of many cycles with something to append.
         #[allow(clippy::disallowed_methods)]
         let start = produce.samples_append().then(clock::monotonic);
-        let work = storage.flush(now, &mut |event| {
-            produce.on_event(event, now, outbox, counters)
-        });
+        let mut on = |event| produce.on_event(event, now, outbox, counters);
+        // Handing a write to the kernel takes as long as sending an answer: who waits for no write goes
+        // first. The next cycle comes at once, and starts it.
+        let work = match answers_wait {
+            true => storage.append(now, &mut on),
+            false => storage.flush(now, &mut on),
+        };
         if let Some(start) = start {
             #[allow(clippy::disallowed_methods)]
             let took_ns = clock::monotonic().since(start);

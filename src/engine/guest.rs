@@ -18,6 +18,9 @@ pub trait Guest<S> {
     /// Wakes those that were sent something in this cycle.
     fn ring(&mut self);
 
+    /// Whether answers wait for their connections to send them.
+    fn has_answers(&self) -> bool;
+
     /// Whether anything arrived that a turn could take.
     fn has_mail(&self) -> bool;
 
@@ -53,6 +56,10 @@ impl<S> Guest<S> for Alone {
     }
 
     fn ring(&mut self) {}
+
+    fn has_answers(&self) -> bool {
+        false
+    }
 
     fn has_mail(&self) -> bool {
         false

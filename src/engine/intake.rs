@@ -80,8 +80,8 @@ impl Intake {
     /// Takes what other cores have routed here. Returns the amount of work done.
     pub fn take_from_cores<S: Producer>(&mut self, around: &mut Surroundings<'_, S>) -> usize {
         let mut work = 0;
-        if let Some(routed) = self.held_routed.take() {
-            self.held_routed = around.accept(routed);
+        if self.held_routed.is_some() {
+            around.accept(&mut self.held_routed);
             if self.held_routed.is_some() {
                 self.cores_blocked = true;
                 return 0;
@@ -89,7 +89,7 @@ impl Intake {
             work += 1;
         }
         let budget = self.budget.min(around.room());
-        let mut held = None;
+        let held = &mut self.held_routed;
         work += self.requests.poll(0..self.cores, budget, |_, request| {
             around.counters.increment(Counter::MeshReceived);
             let Request::Routed(routed) = request else {
@@ -97,14 +97,14 @@ impl Intake {
             };
             let hop_ns = around.now.since(routed.routed);
             around.produce.stages.record(Stage::Hop, hop_ns);
-            held = around.accept(routed);
+            *held = Some(routed);
+            around.accept(held);
             if held.is_some() {
                 Take::Stop
             } else {
                 Take::More
             }
         });
-        self.held_routed = held;
         self.cores_blocked = self.held_routed.is_some() || around.room() == 0;
         work
     }
@@ -117,8 +117,8 @@ impl Intake {
         around: &mut Surroundings<'_, S>,
     ) -> usize {
         let mut work = 0;
-        if let Some(routed) = self.held_local.take() {
-            self.held_local = self.forward(routed, around);
+        if self.held_local.is_some() {
+            self.forward(around);
             if self.held_local.is_some() {
                 self.here_blocked = true;
                 return 0;
@@ -131,10 +131,15 @@ impl Intake {
                 break;
             };
             self.taken_in = self.taken_in.wrapping_add(1);
-            self.held_local = match self.taken_in.is_multiple_of(ROUTE_TIMED) {
-                true => self.take_in_timed(inbound, around),
-                false => self.take_in(inbound, around),
-            };
+            let is_timed = self.taken_in.is_multiple_of(ROUTE_TIMED);
+            #[allow(clippy::disallowed_methods)]
+            let start = is_timed.then(clock::monotonic);
+            self.take_in(inbound, around);
+            if let Some(start) = start {
+                #[allow(clippy::disallowed_methods)]
+                let took_ns = clock::monotonic().since(start);
+                around.produce.stages.record(Stage::Route, took_ns);
+            }
             left -= 1;
             work += 1;
         }
@@ -149,45 +154,20 @@ impl Intake {
         let ports = self.endpoints - self.cores;
         for step in 0..ports {
             let port = (self.port_first + step) % ports;
-            let endpoint = self.cores + port;
-            let mut found = None;
-            self.requests.poll(endpoint..endpoint + 1, 1, |_, request| {
-                let Request::Inbound(inbound) = request else {
-                    unreachable!("only cores route");
-                };
-                found = Some(inbound);
-                Take::Stop
-            });
-            if found.is_some() {
-                self.port_first = (port + 1) % ports;
-                return found;
+            match self.requests.take(EndpointId(self.cores + port)) {
+                Some(Request::Inbound(inbound)) => {
+                    self.port_first = (port + 1) % ports;
+                    return Some(inbound);
+                }
+                Some(Request::Routed(_)) => unreachable!("only cores route"),
+                None => {}
             }
         }
         None
     }
 
-    /// As [`Intake::take_in`], with the time that it takes.
-    #[cold]
-    fn take_in_timed<S: Producer>(
-        &mut self,
-        inbound: Inbound,
-        around: &mut Surroundings<'_, S>,
-    ) -> Option<Routed> {
-        #[allow(clippy::disallowed_methods)]
-        let start = clock::monotonic();
-        let held = self.take_in(inbound, around);
-        #[allow(clippy::disallowed_methods)]
-        let took_ns = clock::monotonic().since(start);
-        around.produce.stages.record(Stage::Route, took_ns);
-        held
-    }
-
-    /// Decodes and routes one transaction. Returns it if its way is full.
-    fn take_in<S: Producer>(
-        &mut self,
-        mut inbound: Inbound,
-        around: &mut Surroundings<'_, S>,
-    ) -> Option<Routed> {
+    /// Decodes and routes one transaction. Holds it if its way is full.
+    fn take_in<S: Producer>(&mut self, mut inbound: Inbound, around: &mut Surroundings<'_, S>) {
         let refused = match self.admission {
             Admission::Closed => Err(ErrorCode::ShuttingDown),
             Admission::NotYet | Admission::Open => {
@@ -214,15 +194,13 @@ impl Intake {
                     flows.add(transaction.client_location, shard, FLOW_NOTED.into());
                 }
                 around.produce.traces.sample(&mut inbound.trace);
-                self.forward(
-                    Routed {
-                        inbound,
-                        key,
-                        destination,
-                        routed: around.now,
-                    },
-                    around,
-                )
+                self.held_local = Some(Routed {
+                    inbound,
+                    key,
+                    destination,
+                    routed: around.now,
+                });
+                self.forward(around);
             }
             Err(code) => {
                 around.counters.increment(Counter::Rejected);
@@ -230,32 +208,28 @@ impl Intake {
                 if inbound.acks != Acks::None {
                     around.outbox.send(inbound.reply_to, Answer::Rejected(code));
                 }
-                None
             }
         }
     }
 
-    /// Hands a transaction to the owner of its partition. Returns it if the way is full.
-    fn forward<S: Producer>(
-        &mut self,
-        routed: Routed,
-        around: &mut Surroundings<'_, S>,
-    ) -> Option<Routed> {
+    /// Hands the transaction that is held to the owner of its partition; holds it further if the way
+    /// is full.
+    fn forward<S: Producer>(&mut self, around: &mut Surroundings<'_, S>) {
+        let Some(routed) = &self.held_local else {
+            return;
+        };
         let owner: EndpointId = self.table.owner(routed.destination.partition);
         if owner == self.requests.me() {
-            if around.room() == 0 {
-                return Some(routed);
-            }
-            return around.accept(routed);
+            return around.accept(&mut self.held_local);
         }
+        let Some(routed) = self.held_local.take() else {
+            return;
+        };
         match self.requests.send(owner, Request::Routed(routed)) {
-            Ok(()) => {
-                around.counters.increment(Counter::MeshSent);
-                None
-            }
+            Ok(()) => around.counters.increment(Counter::MeshSent),
             Err(Request::Routed(routed)) => {
                 around.counters.increment(Counter::MeshFull);
-                Some(routed)
+                self.held_local = Some(routed);
             }
             Err(Request::Inbound(_)) => unreachable!("a routed request was sent"),
         }
@@ -297,16 +271,18 @@ impl<S: Producer> Surroundings<'_, S> {
         self.produce.pending.room().min(self.outbox.room())
     }
 
-    fn accept(&mut self, routed: Routed) -> Option<Routed> {
-        if self.room() == 0 {
-            return Some(routed);
-        }
+    /// Takes the transaction that is held, if there is room. It stays in its place until it is taken:
+    /// moving it from call to call would cost more than most of what is done with it.
+    fn accept(&mut self, held: &mut Option<Routed>) {
+        let Some(routed) = held.as_mut().filter(|_| self.room() > 0) else {
+            return;
+        };
         match self
             .produce
             .accept(routed, self.now, self.storage, self.outbox, self.counters)
         {
-            Accepted::Done => None,
-            Accepted::Later(routed) => Some(routed),
+            Accepted::Done => *held = None,
+            Accepted::Later => {}
         }
     }
 }

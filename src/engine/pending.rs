@@ -1,6 +1,6 @@
 //! Transactions taken in by this core and not yet durable: a slab of fixed size.
 
-use crate::exactly_once::Fingerprint;
+use crate::exactly_once::Seat;
 use crate::ids::{Acks, Nanos, Offset, PartitionId, UnixMillis};
 
 use super::message::{Destination, ReplyTo};
@@ -29,7 +29,8 @@ pub(super) struct Seen {
 pub(super) struct Slot {
     pub waiter: Waiter,
     pub destination: Destination,
-    pub fingerprint: Fingerprint,
+    /// Where its id sits in the duplicate window.
+    pub seat: Seat,
     /// Offset and timestamp once the record is appended.
     pub appended: Option<(Offset, UnixMillis)>,
     /// When it was routed.
@@ -79,6 +80,14 @@ impl Pending {
         self.used
     }
 
+    /// The token that [`Pending::insert`] gives next.
+    pub fn next_token(&self) -> u32 {
+        match self.free {
+            NONE => self.slots.len() as u32,
+            free => free,
+        }
+    }
+
     /// Takes a slot; the caller has seen that there is room.
     pub fn insert(&mut self, slot: Slot) -> u32 {
         assert!(
@@ -86,23 +95,29 @@ impl Pending {
             "the caller checks for room first"
         );
         self.used += 1;
-        if self.free == NONE {
-            self.slots.push(slot);
-            return (self.slots.len() - 1) as u32;
+        let token = self.next_token();
+        match self.slots.get_mut(token as usize) {
+            Some(place) => {
+                self.free = place.next;
+                *place = slot;
+            }
+            None => self.slots.push(slot),
         }
-        let token = self.free;
-        self.free = self.slots[token as usize].next;
-        self.slots[token as usize] = slot;
         token
     }
 
-    /// Frees a slot.
+    /// Frees a slot. Returns what it held.
     pub fn remove(&mut self, token: u32) -> Slot {
         let slot = self.slots[token as usize];
+        self.release(token);
+        slot
+    }
+
+    /// Frees a slot whose content was looked at before.
+    pub fn release(&mut self, token: u32) {
         self.slots[token as usize].next = self.free;
         self.free = token;
         self.used -= 1;
-        slot
     }
 
     pub fn get(&self, token: u32) -> &Slot {

@@ -1,18 +1,17 @@
 //! A routed transaction into storage, and storage's news back to the submitters.
 
 mod failover;
+mod settle;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::clock::Now;
-use crate::exactly_once::{Entry, Fingerprint, Fingerprinter, Window};
+use crate::exactly_once::{Entry, Fingerprinter, Seat, Window};
 use crate::frame::ErrorCode;
 use crate::ids::{Acks, Nanos, Offset, ShardId, UnixMillis};
-use crate::storage::{Ack, Offer, Producer, Refusal, StorageEvent};
-use crate::telemetry::{
-    Counter, CounterWriter, Flight, Recorder, ShardCounter, Stage, StageWriter, Stamps, Traceparent,
-};
+use crate::storage::{Offer, Producer, Refusal};
+use crate::telemetry::{Counter, CounterWriter, Recorder, ShardCounter, StageWriter, Traceparent};
 use crate::transaction::Submission;
 
 use super::message::{Answer, Destination, Inbound, Routed, Stored};
@@ -25,11 +24,12 @@ use super::trace::Traces;
 const APPEND_TIMED: u32 = 16;
 
 /// What became of a transaction that was handed to [`Produce::accept`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Accepted {
-    /// Taken, or answered.
+    /// Taken, or answered: the transaction is spent.
     Done,
     /// Storage or the window is full: hand it over again later, before any other one.
-    Later(Routed),
+    Later,
 }
 
 /// What is known of a record that is about to be processed.
@@ -57,6 +57,8 @@ pub(super) struct Produce {
     pub traces: Traces,
     /// When the write was begun whose records become durable now.
     pub written: Nanos,
+    /// Whether the flight recorder keeps one of that write's records.
+    pub is_kept: bool,
     /// Flushes with something to append, to time one of many.
     pub flushes: u32,
     /// Whether something was offered since the last flush.
@@ -73,10 +75,12 @@ pub(super) struct Produce {
 
 impl Produce {
     /// Takes a transaction for this core's storage, unless its id is known. The caller has seen
-    /// that there is room for one more in flight and one more answer.
+    /// that there is room for one more in flight and one more answer. What is taken leaves `routed`
+    /// without its body.
+    #[inline]
     pub fn accept(
         &mut self,
-        routed: Routed,
+        routed: &mut Routed,
         now: Nanos,
         storage: &mut impl Producer,
         outbox: &mut Outbox,
@@ -86,61 +90,40 @@ impl Produce {
         let id = &routed.inbound.body[start..start + routed.key.len as usize];
         let fingerprint = self.fingerprinter.of(id);
         if let Some(first) = self.window.get(fingerprint) {
-            self.count_duplicate(&routed, counters);
-            self.answer_duplicate(first, waiter(&routed), outbox);
+            self.count_duplicate(routed, counters);
+            self.answer_duplicate(first, waiter(routed), outbox);
             return Accepted::Done;
         }
-        let Some(destination) = self.place(&routed, storage) else {
-            return Accepted::Later(routed);
+        let Some(destination) = self.place(routed, storage) else {
+            return Accepted::Later;
         };
-        let slot = slot(&routed, destination, fingerprint, now);
-        let token = self.pending.insert(slot);
-        if self.window.insert_in_flight(fingerprint, token).is_err() {
+        let token = self.pending.next_token();
+        let Ok(seat) = self.window.insert_in_flight(fingerprint, token) else {
             counters.increment(Counter::WindowFull);
-            self.pending.remove(token);
-            return Accepted::Later(routed);
-        }
-        let Routed {
-            inbound,
-            key,
-            destination: nearest,
-            routed: routed_at,
-        } = routed;
-        let trace = self.begin_trace(&inbound, token);
+            return Accepted::Later;
+        };
+        self.pending.insert(slot(routed, destination, seat, now));
+        let trace = self.begin_trace(&routed.inbound, token);
         let offer = Offer {
             partition: destination.partition,
-            value: inbound.body,
-            key_start: key.start,
-            key_len: key.len,
-            taken: inbound.taken,
+            value: std::mem::take(&mut routed.inbound.body),
+            key_start: routed.key.start,
+            key_len: routed.key.len,
+            taken: routed.inbound.taken,
             trace,
             token,
+            seat: seat.0,
         };
-        let Err((offer, refusal)) = storage.offer(offer) else {
-            self.offered = true;
-            if destination != nearest {
-                counters.increment(Counter::Failovers);
-            }
-            return Accepted::Done;
-        };
-        self.window.forget(fingerprint);
-        let slot = self.pending.remove(token);
-        self.traces.forget(slot.trace);
-        let Some(code) = final_refusal(refusal) else {
-            counters.increment(Counter::StorageFull);
-            return Accepted::Later(Routed {
-                inbound: Inbound {
-                    body: offer.value,
-                    ..inbound
-                },
-                key,
-                destination: nearest,
-                routed: routed_at,
-            });
-        };
-        counters.increment(Counter::Failed);
-        if inbound.acks != Acks::None {
-            outbox.send(inbound.reply_to, Answer::Rejected(code));
+        if let Err((offer, refusal)) = storage.offer(offer) {
+            let slot = self.pending.remove(token);
+            self.traces.forget(slot.trace);
+            self.window.forget(seat, token);
+            routed.inbound.body = offer.value;
+            return refused(routed, refusal, outbox, counters);
+        }
+        self.offered = true;
+        if destination != routed.destination {
+            counters.increment(Counter::Failovers);
         }
         Accepted::Done
     }
@@ -203,148 +186,6 @@ impl Produce {
         }
     }
 
-    /// Takes storage's news about a record.
-    pub fn on_event(
-        &mut self,
-        event: StorageEvent,
-        now: Now,
-        outbox: &mut Outbox,
-        counters: &mut CounterWriter,
-    ) {
-        match event {
-            StorageEvent::Appended(ack) => {
-                counters.increment(Counter::RecordsAppended);
-                let slot = self.pending.get_mut(ack.token);
-                slot.appended = Some((ack.offset, ack.timestamp));
-                slot.appended_at = now.mono;
-                let slot = *slot;
-                self.stages
-                    .record(Stage::Queue, now.mono.since(slot.accepted));
-                self.settle(
-                    &slot,
-                    Acks::Leader,
-                    Submission::First,
-                    now,
-                    outbox,
-                    counters,
-                );
-                self.settle_chain_at_append(&slot, now, outbox, counters);
-            }
-            StorageEvent::Durable(ack) => {
-                let slot = self.pending.get(ack.token);
-                let commit_ns = now.mono.since(slot.appended_at);
-                self.stages.record(Stage::Commit, commit_ns);
-                debug_assert_eq!(slot.appended.map(|(offset, _)| offset), Some(ack.offset));
-                self.settle_durable(ack.token, now, outbox, counters);
-            }
-            StorageEvent::Sent { token } => {
-                let slot = self.pending.remove(token);
-                self.traces.forget(slot.trace);
-                // Where it lies is unknown: only processing can tell its duplicates.
-                self.window.forget(slot.fingerprint);
-                counters.increment(Counter::AckedNone);
-                self.release_chain(slot.next, |_, later| fail(later, outbox, counters));
-            }
-            StorageEvent::Returned(offer) => self.returned.push_back(offer),
-            StorageEvent::Written { took_ns } => self.stages.record(Stage::Sync, took_ns),
-            StorageEvent::Group { written } => self.written = written,
-            StorageEvent::Failed { token } => match self.pending.get(token).seen {
-                // It was read back: only its acknowledgement was lost.
-                Some(seen) => {
-                    let ack = Ack {
-                        token,
-                        offset: seen.offset,
-                        timestamp: seen.timestamp,
-                    };
-                    self.on_event(StorageEvent::Appended(ack), now, outbox, counters);
-                    self.settle_durable(token, now, outbox, counters);
-                }
-                None => {
-                    let slot = self.pending.remove(token);
-                    self.traces.forget(slot.trace);
-                    self.window.forget(slot.fingerprint);
-                    fail(&slot, outbox, counters);
-                    self.release_chain(slot.next, |_, later| fail(later, outbox, counters));
-                }
-            },
-        }
-    }
-
-    /// Frees the slot of an appended record that is now durable, and answers all who wait for it.
-    fn settle_durable(
-        &mut self,
-        token: u32,
-        now: Now,
-        outbox: &mut Outbox,
-        counters: &mut CounterWriter,
-    ) {
-        let slot = self.pending.remove(token);
-        let (offset, timestamp) = slot.appended.expect("appended comes before durable");
-        // What was processed is the record that counts.
-        let counts = slot.seen.unwrap_or(Seen {
-            partition: slot.destination.partition,
-            offset,
-            timestamp,
-        });
-        self.window
-            .store(
-                slot.fingerprint,
-                counts.partition,
-                counts.offset,
-                counts.timestamp,
-                now.mono,
-            )
-            .expect("the id is in flight, so it has its place");
-        let took_ns = now.mono.since(slot.waiter.taken);
-        if self.recorder.wants(took_ns) || slot.trace != NONE {
-            self.tell(&slot, offset, now, counters);
-        }
-        self.settle(&slot, Acks::All, Submission::First, now, outbox, counters);
-        self.release_chain(slot.next, |this, later| {
-            let later = Slot {
-                appended: slot.appended,
-                ..*later
-            };
-            this.settle(
-                &later,
-                Acks::All,
-                Submission::Duplicate,
-                now,
-                outbox,
-                counters,
-            );
-        });
-    }
-
-    /// Keeps a transaction that is durable only now in the flight recorder, if it was slow, and tells
-    /// of it, if it is traced.
-    #[cold]
-    fn tell(&mut self, slot: &Slot, offset: Offset, now: Now, counters: &mut CounterWriter) {
-        let flight = Flight {
-            shard: slot.destination.shard,
-            index: slot.destination.index,
-            partition: slot.destination.partition,
-            offset,
-            acks: Some(slot.waiter.acks),
-            stamps: Stamps {
-                taken: slot.waiter.taken,
-                routed: slot.routed,
-                accepted: slot.accepted,
-                appended: slot.appended_at,
-                written: self.written,
-                durable: now.mono,
-                ..Stamps::default()
-            },
-        };
-        let is_slow = self.recorder.wants(flight.stamps.total_ns());
-        let is_kept = is_slow && self.recorder.keep(flight);
-        if slot.trace != NONE {
-            self.traces.sent(slot.trace, flight, counters);
-        } else if is_kept {
-            self.traces.slow(flight, counters);
-        }
-    }
-
     /// Whether the flush that comes is timed: one of many with something to append.
     pub fn samples_append(&mut self) -> bool {
         let before = self.flushes;
@@ -355,8 +196,18 @@ impl Produce {
 
     /// Whether a record that is about to be processed repeats an id that was processed before, in
     /// another record. Notes it where its own submission is still in flight. Also returns when
-    /// that submission was taken in.
-    pub fn recognise(&mut self, id: &[u8], record: Seen) -> Recognised {
+    /// that submission was taken in. `seat` is where its id sat when it was offered to this process,
+    /// if it was: mostly it still does, and then its hash is not needed again.
+    #[inline]
+    pub fn recognise(&mut self, id: &[u8], seat: Option<u32>, record: Seen) -> Recognised {
+        let (partition, offset) = (record.partition, record.offset);
+        if seat.is_some_and(|seat| self.window.is_stored_at(Seat(seat), partition, offset)) {
+            return Recognised::Known { taken: None };
+        }
+        self.look_up(id, record)
+    }
+
+    fn look_up(&mut self, id: &[u8], record: Seen) -> Recognised {
         match self.window.get(self.fingerprinter.of(id)) {
             Some(Entry::Stored {
                 partition, offset, ..
@@ -388,35 +239,6 @@ impl Produce {
         );
     }
 
-    /// Answers a waiter if `level` is what it waits for, and records how long it waited.
-    fn settle(
-        &mut self,
-        slot: &Slot,
-        level: Acks,
-        submission: Submission,
-        now: Now,
-        outbox: &mut Outbox,
-        counters: &mut CounterWriter,
-    ) {
-        let waiter = &slot.waiter;
-        if waiter.acks == Acks::None && level == Acks::All && submission == Submission::First {
-            counters.increment(Counter::AckedNone);
-        }
-        if waiter.acks != level {
-            return;
-        }
-        if submission == Submission::First {
-            self.stages
-                .record(Stage::Produce, now.mono.since(waiter.taken));
-            counters.increment(match level {
-                Acks::Leader => Counter::AckedLeader,
-                Acks::None | Acks::All => Counter::AckedAll,
-            });
-        }
-        let stored = slot.appended.expect("settled only once appended");
-        self.answer(waiter, slot.destination, stored, submission, outbox);
-    }
-
     /// Sends a receipt at the level that the waiter asked for, or the highest that there is.
     fn answer(
         &self,
@@ -439,49 +261,32 @@ impl Produce {
         };
         outbox.send(waiter.reply_to, Answer::Stored(stored));
     }
+}
 
-    /// Duplicates that only wanted `leader` are answered when the first one is appended; their
-    /// slots stay until it is durable, where `settle` passes them over.
-    fn settle_chain_at_append(
-        &mut self,
-        first: &Slot,
-        now: Now,
-        outbox: &mut Outbox,
-        counters: &mut CounterWriter,
-    ) {
-        let mut token = first.next;
-        while token != NONE {
-            let later = Slot {
-                appended: first.appended,
-                ..*self.pending.get(token)
-            };
-            self.settle(
-                &later,
-                Acks::Leader,
-                Submission::Duplicate,
-                now,
-                outbox,
-                counters,
-            );
-            token = later.next;
-        }
+/// Tells the submitter of a transaction that storage refused for good.
+fn refused(
+    routed: &Routed,
+    refusal: Refusal,
+    outbox: &mut Outbox,
+    counters: &mut CounterWriter,
+) -> Accepted {
+    let Some(code) = final_refusal(refusal) else {
+        counters.increment(Counter::StorageFull);
+        return Accepted::Later;
+    };
+    counters.increment(Counter::Failed);
+    if routed.inbound.acks != Acks::None {
+        outbox.send(routed.inbound.reply_to, Answer::Rejected(code));
     }
-
-    fn release_chain(&mut self, mut token: u32, mut each: impl FnMut(&mut Produce, &Slot)) {
-        while token != NONE {
-            let slot = self.pending.remove(token);
-            token = slot.next;
-            each(self, &slot);
-        }
-    }
+    Accepted::Done
 }
 
 /// What is known of a transaction that is about to be offered.
-fn slot(routed: &Routed, destination: Destination, fingerprint: Fingerprint, now: Nanos) -> Slot {
+fn slot(routed: &Routed, destination: Destination, seat: Seat, now: Nanos) -> Slot {
     Slot {
         waiter: waiter(routed),
         destination,
-        fingerprint,
+        seat,
         appended: None,
         routed: routed.routed,
         accepted: now,

@@ -13,4 +13,4 @@ mod window;
 mod tests;
 
 pub use fingerprint::{Fingerprint, Fingerprinter};
-pub use window::{Entry, Window, WindowFull, WindowOptions};
+pub use window::{Entry, Seat, Window, WindowFull, WindowOptions};

@@ -35,6 +35,11 @@ pub enum Entry {
     },
 }
 
+/// Where an id sits in its window, from the moment that its append begins. Names the id until it is
+/// dropped; then the seat may be another id's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seat(pub u32);
+
 /// Every entry is in flight, so none can make room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the duplicate window is full: all {entries_max} entries are in flight")]
@@ -79,7 +84,7 @@ struct Cell {
     /// Neighbours in the order of storing.
     older: Slot,
     newer: Slot,
-    /// Of a cell in use; means nothing in a free one.
+    /// [`State::InFlight`] in a cell that is not in use, with a mark that is no token.
     state: State,
 }
 
@@ -98,7 +103,7 @@ impl Cell {
         offset: Offset::ZERO,
         timestamp: UnixMillis(0),
         stored_at: Nanos(0),
-        mark: 0,
+        mark: u32::MAX,
         older: NONE,
         newer: NONE,
         state: State::InFlight,
@@ -107,6 +112,11 @@ impl Cell {
     #[inline]
     fn is(&self, fingerprint: Fingerprint) -> bool {
         self.fingerprint == halves(fingerprint)
+    }
+
+    #[inline]
+    fn is_in_flight(&self, token: u32) -> bool {
+        self.state == State::InFlight && self.mark == token
     }
 
     fn entry(&self) -> Entry {
@@ -185,8 +195,8 @@ impl Window {
         self.find(fingerprint).map(|slot| self.cell(slot).entry())
     }
 
-    /// Notes that the append of an id begins. Where the id is known already, nothing changes and
-    /// its entry comes back; `None` means that it was new.
+    /// Notes that the append of an id begins, which the window does not know: the caller has asked. No
+    /// other id in flight has this token, which is below 2^32 - 1.
     ///
     /// # Errors
     /// All entries are in flight; nothing changed.
@@ -195,25 +205,67 @@ impl Window {
         &mut self,
         fingerprint: Fingerprint,
         token: u32,
-    ) -> Result<Option<Entry>, WindowFull> {
-        if let Some(entry) = self.get(fingerprint) {
-            return Ok(Some(entry));
-        }
+    ) -> Result<Seat, WindowFull> {
+        debug_assert_eq!(self.get(fingerprint), None);
         let slot = self.take_cell(fingerprint)?;
+        self.cell_mut(slot).mark = token;
+        Ok(Seat(slot))
+    }
+
+    /// Notes that an id lies in storage, whose append was begun with this token. Does nothing where it
+    /// is in flight no more: then another record of it came into storage first, and that one counts.
+    ///
+    /// `now` should not lie before that of earlier calls: entries expire in the order of the calls.
+    ///
+    /// # Panics
+    /// The seat is none of this window.
+    #[inline]
+    pub fn settle(
+        &mut self,
+        seat: Seat,
+        token: u32,
+        partition: PartitionId,
+        offset: Offset,
+        timestamp: UnixMillis,
+        now: Nanos,
+    ) {
+        if self.cell(seat.0).is_in_flight(token) {
+            self.store_in(seat.0, partition, offset, timestamp, now);
+        }
+    }
+
+    #[inline]
+    fn store_in(
+        &mut self,
+        slot: Slot,
+        partition: PartitionId,
+        offset: Offset,
+        timestamp: UnixMillis,
+        now: Nanos,
+    ) {
+        let older = std::mem::replace(&mut self.newest, slot);
         let cell = self.cell_mut(slot);
-        cell.mark = token;
-        cell.state = State::InFlight;
-        Ok(None)
+        cell.offset = offset;
+        cell.timestamp = timestamp;
+        cell.stored_at = now;
+        cell.mark = partition.0;
+        cell.state = State::Stored;
+        cell.older = older;
+        cell.newer = NONE;
+        if older == NONE {
+            self.oldest = slot;
+        } else {
+            self.cell_mut(older).newer = slot;
+        }
     }
 
     /// Notes that an id lies in storage, whether its append was noted before or not. The first
     /// one wins: where the id is stored already, nothing changes. Returns what is there now.
     ///
-    /// `now` should not lie before that of earlier calls: entries expire in the order of the calls.
+    /// `now` as with [`Window::settle`].
     ///
     /// # Errors
     /// The id is new and all entries are in flight; nothing changed.
-    #[inline]
     pub fn store(
         &mut self,
         fingerprint: Fingerprint,
@@ -229,28 +281,28 @@ impl Window {
             Some(slot) => slot,
             None => self.take_cell(fingerprint)?,
         };
-        let older = std::mem::replace(&mut self.newest, slot);
-        let cell = self.cell_mut(slot);
-        cell.offset = offset;
-        cell.timestamp = timestamp;
-        cell.stored_at = now;
-        cell.mark = partition.0;
-        cell.state = State::Stored;
-        cell.older = older;
-        cell.newer = NONE;
-        let entry = cell.entry();
-        if older == NONE {
-            self.oldest = slot;
-        } else {
-            self.cell_mut(older).newer = slot;
-        }
-        Ok(entry)
+        self.store_in(slot, partition, offset, timestamp, now);
+        Ok(self.cell(slot).entry())
     }
 
-    /// Drops an id, in flight or stored, if it is there: its append failed.
-    pub fn forget(&mut self, fingerprint: Fingerprint) {
-        if let Some(slot) = self.find(fingerprint) {
-            self.drop_cell(slot);
+    /// Whether the id in this seat is stored at this place, and so is that of the record there: a
+    /// record has one id, whatever else has sat in the seat meanwhile.
+    #[inline]
+    pub fn is_stored_at(&self, seat: Seat, partition: PartitionId, offset: Offset) -> bool {
+        self.cells.get(seat.0 as usize).is_some_and(|cell| {
+            let in_use = cell.state == State::Stored;
+            in_use && cell.mark == partition.0 && cell.offset == offset
+        })
+    }
+
+    /// Drops an id whose append was begun with this token and failed. Does nothing where it is in
+    /// flight no more.
+    ///
+    /// # Panics
+    /// The seat is none of this window.
+    pub fn forget(&mut self, seat: Seat, token: u32) {
+        if self.cell(seat.0).is_in_flight(token) {
+            self.drop_cell(seat.0);
         }
     }
 
@@ -284,8 +336,8 @@ impl Window {
         &mut self.cells[slot as usize]
     }
 
-    /// A cell for a new id, entered in the table; the caller sets its state. Drops the id that was
-    /// stored first where no cell is free.
+    /// A cell for a new id, in flight and entered in the table. Drops the id that was stored first
+    /// where no cell is free.
     fn take_cell(&mut self, fingerprint: Fingerprint) -> Result<Slot, WindowFull> {
         let fresh = self.cells.len();
         if self.free == NONE && fresh < self.entries_max {
@@ -330,6 +382,8 @@ impl Window {
         }
         let free = std::mem::replace(&mut self.free, slot);
         let cell = self.cell_mut(slot);
+        cell.state = State::InFlight;
+        cell.mark = Cell::UNUSED.mark;
         cell.older = NONE;
         cell.newer = free;
         self.len -= 1;

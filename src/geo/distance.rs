@@ -1,5 +1,6 @@
 //! Distances on a sphere, by the haversine formula and by unit vectors, and how far the two agree.
 
+use super::angle::sin_cos_degrees;
 use crate::location::GeoLocation;
 
 /// Mean radius of the Earth, in kilometres.
@@ -8,11 +9,11 @@ pub const EARTH_RADIUS_KM: f64 = 6371.0;
 /// Where two squared chords of the unit sphere differ by less than this, rounding may have put
 /// them in the wrong order, and the haversine formula decides.
 ///
-/// Each coordinate of a unit vector is within 1e-15 of the true one (an angle rounded to radians,
-/// two functions correct to a unit in the last place, one product), so a vector is within 2e-15,
-/// and the squared chord of two vectors, which is at most 2 long, within 2 * 2 * 4e-15 = 1.6e-14.
-/// The haversine formula's own rounding, seen as a squared chord, is smaller. Two chords and two
-/// haversines together stay below 1e-13. The bound is ten times that. Next to the client and
+/// Each coordinate of a unit vector is within 2e-15 of the true one (two sines or cosines, each
+/// within 7e-16, see [`super::angle`], and one product), so a vector is within 3.5e-15, and the
+/// squared chord of two vectors, which is at most 2 long, within 2 * 2 * 7e-15 = 2.8e-14. The
+/// haversine formula's own rounding, seen as a squared chord, is smaller. Two chords and two
+/// haversines together stay below 1.2e-13. The bound is eight times that. Next to the client and
 /// opposite to it, it covers 6 metres, a thousand kilometres away 20 micrometres, so the slow way
 /// stays rare.
 pub(super) const CHORD2_SLACK: f64 = 1e-12;
@@ -29,8 +30,8 @@ impl Point {
     /// The only trigonometry of a routing decision.
     #[inline]
     pub(super) fn new(place: Place) -> Point {
-        let (sin_latitude, cos_latitude) = place.latitude.to_radians().sin_cos();
-        let (sin_longitude, cos_longitude) = place.longitude.to_radians().sin_cos();
+        let [(sin_latitude, cos_latitude), (sin_longitude, cos_longitude)] =
+            sin_cos_degrees([place.latitude, place.longitude]);
         Point {
             x: cos_latitude * cos_longitude,
             y: cos_latitude * sin_longitude,

@@ -3,6 +3,7 @@
 //! Owns: distances on the sphere and the immutable table of shards ([`ShardManager`]). Never does:
 //! I/O, change after it was built. Runs on: any thread; each core has a table of its own.
 
+mod angle;
 mod distance;
 mod manager;
 mod tree;

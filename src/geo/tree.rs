@@ -134,6 +134,17 @@ impl Tree {
     /// is wanted from then on.
     #[inline]
     fn search(&self, to: &Point, visit: &mut impl FnMut(&Leaf, f64) -> f64) {
+        if self.splits.is_empty() {
+            for leaf in &self.leaves {
+                visit(leaf, leaf.point.chord2(to));
+            }
+            return;
+        }
+        self.descend(to, visit);
+    }
+
+    /// A search of more than one leaf.
+    fn descend(&self, to: &Point, visit: &mut impl FnMut(&Leaf, f64) -> f64) {
         let mut limit = f64::INFINITY;
         let mut waiting = [Part::default(); DEPTH_MAX];
         let mut waiting_len = 0;

@@ -214,6 +214,12 @@ impl<D: Disk> Producer for LogStorage<D> {
         work
     }
 
+    fn append(&mut self, now: Now, on: &mut impl FnMut(StorageEvent)) -> usize {
+        let core = &mut self.core;
+        let stripes = self.stripes.iter_mut();
+        stripes.map(|it| it.append_offers(now, core, on)).sum()
+    }
+
     fn poll(&mut self, now: Now, on: &mut impl FnMut(StorageEvent)) -> usize {
         let mut work = 0;
         while let Some(completion) = self.core.disk.poll() {

@@ -100,6 +100,12 @@ impl<T> Port<T> {
         woken
     }
 
+    /// Takes the next message from one sender, if there is one.
+    #[inline]
+    pub fn take(&mut self, from: EndpointId) -> Option<T> {
+        self.inboxes[from.index()].as_ref()?.pop()
+    }
+
     /// Takes up to `budget` messages from the senders in `from`, calling `each` for every one
     /// until it says [`Take::Stop`]. Starts at another sender each time. Returns how many were
     /// taken.

@@ -24,6 +24,8 @@ pub struct Record<'a> {
     pub trace: Option<&'a [u8]>,
     /// [`super::Offer::taken`], where the record was offered to this process and is still in memory.
     pub taken: Option<Nanos>,
+    /// [`super::Offer::seat`], likewise.
+    pub seat: Option<u32>,
     /// When the record became visible, where that was seen by this process.
     pub visible: Option<Nanos>,
 }
@@ -115,8 +117,8 @@ pub trait Consumer {
     fn requeue(&mut self, partition: PartitionId);
 
     /// Visits visible records from the partition's position on, in order, until `visit` says
-    /// stop, the stored batch at the position ends, or nothing more is visible. Does not move the
-    /// position. Never waits: what is only on the device is asked for and [`ReadOutcome::Pending`]
+    /// stop or nothing more is visible. May end with the stored batch at the position, and does
+    /// where the next one is not in memory. Does not move the position. Never waits: what is only on the device is asked for and [`ReadOutcome::Pending`]
     /// returned; the partition is then requeued by storage when it has arrived.
     ///
     /// # Errors

@@ -28,6 +28,8 @@ pub struct Offer {
     pub trace: Option<Box<Traceparent>>,
     /// The caller's mark, handed back in every [`StorageEvent`] about this record.
     pub token: u32,
+    /// Another one, kept as `taken` is and handed back in [`super::Record::seat`].
+    pub seat: u32,
 }
 
 /// Why an offer was refused; nothing was taken.
@@ -111,6 +113,12 @@ pub trait Producer {
     /// Forms batches, one per partition, of what was offered since the last call, appends them
     /// and starts writing where nothing is under way. Returns the amount of work done.
     fn flush(&mut self, now: Now, on: &mut impl FnMut(StorageEvent)) -> usize;
+
+    /// As [`Producer::flush`], but leaves the start of the write to the next [`Producer::poll`]: answers
+    /// that do not wait for it can leave first.
+    fn append(&mut self, now: Now, on: &mut impl FnMut(StorageEvent)) -> usize {
+        self.flush(now, on)
+    }
 
     /// Takes what the device has finished and starts the next group. Returns the amount of work
     /// done. Never waits.

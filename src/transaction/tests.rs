@@ -1,7 +1,10 @@
+use bincode::de::BorrowDecode;
+use bincode::error::DecodeError;
 use proptest::prelude::*;
 
 use super::codec::{
-    CodecError, Field, decode, decode_bounded, encode, encoded_len, encoded_len_max, key_range,
+    CONFIG, CodecError, FORMAT_VERSION, Field, decode, decode_bounded, encode, encoded_len,
+    encoded_len_max, key_range,
 };
 use super::{Transaction, TransactionError, TransactionId, TransactionRef};
 use crate::ids::UnixMicros;
@@ -130,6 +133,82 @@ fn encoding_refuses_what_decoding_would() {
     }
 }
 
+/// Takes one field after the other by bincode.
+struct Oracle<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Oracle<'a> {
+    fn take<T: BorrowDecode<'a, ()>>(&mut self, field: Field) -> Result<T, CodecError> {
+        let at = self.at;
+        match bincode::borrow_decode_from_slice(&self.bytes[at..], CONFIG) {
+            Ok((value, consumed)) => {
+                self.at += consumed;
+                Ok(value)
+            }
+            Err(DecodeError::UnexpectedEnd { .. }) => {
+                let end = self.bytes.len();
+                Err(CodecError::Truncated { field, at, end })
+            }
+            Err(_) => Err(CodecError::Malformed { field, at }),
+        }
+    }
+}
+
+/// What bincode and the rules of the format make of any bytes, in the order of the fields.
+fn decode_by_bincode(
+    bytes: &[u8],
+    payload_bytes_max: usize,
+) -> Result<TransactionRef<'_>, CodecError> {
+    let mut fields = Oracle { bytes, at: 0 };
+    let found: u8 = fields.take(Field::Version)?;
+    if found != FORMAT_VERSION {
+        return Err(CodecError::Version { found });
+    }
+    let id: &[u8] = fields.take(Field::Id)?;
+    TransactionId::new(id)?;
+    let latitude: f64 = fields.take(Field::Latitude)?;
+    let longitude: f64 = fields.take(Field::Longitude)?;
+    let client_location = GeoLocation::new(latitude, longitude)?;
+    let submitted_at = UnixMicros(fields.take(Field::SubmittedAt)?);
+    let amount: Option<u64> = fields.take(Field::Amount)?;
+    let payload: &[u8] = fields.take(Field::Payload)?;
+    if payload.len() > payload_bytes_max {
+        return Err(CodecError::Bound(TransactionError::PayloadLength {
+            bytes: payload.len(),
+            bytes_max: payload_bytes_max,
+        }));
+    }
+    let (at, end) = (fields.at, bytes.len());
+    if at != end {
+        let bytes = end - at;
+        return Err(CodecError::Trailing { at, bytes });
+    }
+    let transaction = TransactionRef {
+        id,
+        client_location,
+        submitted_at,
+        amount,
+        payload,
+    };
+    let shortest = encoded_len(&transaction);
+    if shortest != end {
+        return Err(CodecError::NotShortest {
+            bytes: end,
+            shortest,
+        });
+    }
+    Ok(transaction)
+}
+
+/// A NaN in an error is not equal to itself; its text is.
+fn assert_as_bincode(bytes: &[u8], payload_bytes_max: usize) {
+    let found = decode_bounded(bytes, payload_bytes_max);
+    let expected = decode_by_bincode(bytes, payload_bytes_max);
+    assert_eq!(format!("{found:?}"), format!("{expected:?}"), "{bytes:?}");
+}
+
 /// The example with the bytes at `at` replaced by `with`.
 fn patched(at: std::ops::Range<usize>, with: &[u8]) -> Vec<u8> {
     let mut bytes = encoded(&example());
@@ -194,6 +273,7 @@ fn bad_input_is_refused_with_the_field_or_the_byte() {
     ];
     for (bytes, error) in cases {
         assert_eq!(decode(&bytes), Err(error));
+        assert_as_bincode(&bytes, PAYLOAD_BYTES_MAX);
     }
     let nan = patched(6..14, &f64::NAN.to_le_bytes());
     let error = decode(&nan).unwrap_err().to_string();
@@ -278,6 +358,7 @@ proptest! {
         if let Some(first) = bytes.first_mut() {
             *first = version;
         }
+        assert_as_bincode(&bytes, PAYLOAD_BYTES_MAX);
         if let Ok(transaction) = decode(&bytes) {
             prop_assert_eq!(encoded(&transaction), bytes);
         }
@@ -292,8 +373,61 @@ proptest! {
         let mut bytes = encoded(&transaction.borrowed());
         let at = at.index(bytes.len());
         bytes[at] = to;
+        assert_as_bincode(&bytes, PAYLOAD_BYTES_MAX);
         if let Ok(decoded) = decode(&bytes) {
             prop_assert_eq!(encoded(&decoded), bytes);
         }
     }
+
+    /// Every integer in every form, every tag, cut or drawn out anywhere, under any bound: hand and
+    /// bincode agree on what is a transaction, and on what is wrong with it.
+    #[test]
+    fn decoding_is_what_bincode_does(
+        parts in (integer(), place_bytes(), place_bytes(), integer(), 0..4_u8, integer(), integer()),
+        after in prop_oneof![4 => Just(0), 1 => 1..3_usize],
+        cut in 0..80_usize,
+        bound in prop_oneof![Just(PAYLOAD_BYTES_MAX), 0..300_usize],
+    ) {
+        let (id, latitude, longitude, (_, submitted_at), tag, (_, amount), payload) = parts;
+        let mut bytes = vec![FORMAT_VERSION];
+        let field = |(length, form): (u64, Vec<u8>)| [form, vec![b'x'; length.min(400) as usize]];
+        bytes.extend(field(id).concat());
+        bytes.extend(latitude);
+        bytes.extend(longitude);
+        bytes.extend(submitted_at);
+        bytes.push(tag);
+        if tag == 1 {
+            bytes.extend(amount);
+        }
+        bytes.extend(field(payload).concat());
+        bytes.extend(vec![b'x'; after]);
+        assert_as_bincode(&bytes, bound);
+        bytes.truncate(bytes.len().saturating_sub(cut));
+        assert_as_bincode(&bytes, bound);
+    }
+}
+
+/// An integer, mostly one that is a length, in any form that has room for it, or behind a tag that
+/// means nothing.
+fn integer() -> impl Strategy<Value = (u64, Vec<u8>)> {
+    let value = prop_oneof![6 => 1..65_u64, 1 => 0..300_u64, 1 => any::<u64>()];
+    (value, 0..10_u8).prop_map(|(value, form)| {
+        let (tag, len) = match (form, value) {
+            (0..6, 0..=250) => return (value, vec![value as u8]),
+            (6, 0..=0xffff) => (251, 2),
+            (7, 0..=0xffff_ffff) => (252, 4),
+            (0..9, _) => (253, 8),
+            (_, _) => (254 + (value & 1) as u8, 8),
+        };
+        let bytes = [&[tag][..], &value.to_le_bytes()[..len]].concat();
+        (value, bytes)
+    })
+}
+
+/// A coordinate, now and then none.
+fn place_bytes() -> impl Strategy<Value = [u8; 8]> {
+    prop_oneof![
+        8 => (-90.0..=90.0_f64).prop_map(f64::to_le_bytes),
+        1 => any::<[u8; 8]>(),
+    ]
 }

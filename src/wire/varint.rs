@@ -11,8 +11,12 @@ const fn zigzag(value: i64) -> u64 {
 /// Bytes that `value` takes.
 #[inline]
 pub(super) const fn len(value: i64) -> usize {
-    let bits = 64 - (zigzag(value) | 1).leading_zeros() as usize;
-    bits.div_ceil(7)
+    // As in `split`: one byte or two, nearly always.
+    match zigzag(value) {
+        0..0x80 => 1,
+        0x80..0x4000 => 2,
+        long => (64 - long.leading_zeros() as usize).div_ceil(7),
+    }
 }
 
 /// Writes `value` at `at`; returns the byte after it. The caller has sized `out` with [`len`].
@@ -34,20 +38,22 @@ pub(super) fn write(out: &mut [u8], at: usize, value: i64) -> usize {
     at + 1
 }
 
-/// Reads a number at the start of `bytes`: the number and the bytes it took. Nothing where the
+/// Reads a number at the start of `bytes`: the number and the bytes after it. Nothing where the
 /// bytes end inside it or it has more than 64 bits.
-#[inline]
-pub(super) fn read(bytes: &[u8]) -> Option<(i64, usize)> {
-    let first = *bytes.first()?;
-    if first < 0x80 {
-        return Some((unzigzag(first.into()), 1));
+#[inline(always)]
+pub(super) fn split(bytes: &[u8]) -> Option<(i64, &[u8])> {
+    match bytes {
+        [first @ 0..0x80, rest @ ..] => Some((unzigzag(u64::from(*first)), rest)),
+        // Lengths of values and of records mostly take two.
+        [first, second @ 0..0x80, rest @ ..] => {
+            let value = u64::from(first & 0x7f) | u64::from(*second) << 7;
+            Some((unzigzag(value), rest))
+        }
+        long => {
+            let (value, used) = read_long(long)?;
+            Some((value, &long[used..]))
+        }
     }
-    // Lengths of values and of records mostly take two.
-    if let Some(&second @ 0..0x80) = bytes.get(1) {
-        let value = u64::from(first & 0x7f) | u64::from(second) << 7;
-        return Some((unzigzag(value), 2));
-    }
-    read_long(bytes)
 }
 
 #[cold]
@@ -88,12 +94,14 @@ mod tests {
             let mut out = [0; BYTES_MAX];
             let end = write(&mut out, 0, value);
             assert_eq!(end, len(value), "{value}");
-            assert_eq!(read(&out[..end]), Some((value, end)));
-            assert_eq!(read(&out[..end - 1]), None, "cut short: {value}");
+            assert_eq!(split(&out[..end]), Some((value, &[][..])));
+            assert_eq!(split(&out[..end - 1]), None, "cut short: {value}");
+            let followed = [&out[..end], &[7, 8]].concat();
+            assert_eq!(split(&followed), Some((value, &[7, 8][..])));
         }
-        assert_eq!(read(&[0xff; 11]), None, "more than 64 bits");
+        assert_eq!(split(&[0xff; 11]), None, "more than 64 bits");
         assert_eq!(
-            read(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]),
+            split(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]),
             None
         );
     }

@@ -62,7 +62,7 @@ fn bytes_len(bytes: Option<&[u8]>) -> usize {
 }
 
 /// Bytes of a record after its length field.
-#[inline]
+#[inline(always)]
 fn body_len<'a, H>(record: &RecordSource<'a, H>, offset_delta: i64) -> usize
 where
     H: Iterator<Item = (&'a str, &'a [u8])> + Clone,

@@ -188,6 +188,7 @@ impl Rig {
             taken: self.now.mono,
             trace: None,
             token: number,
+            seat: number + 7,
         };
         self.log.offer(offer).map_err(|(_, refusal)| refusal)
     }

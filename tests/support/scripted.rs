@@ -188,6 +188,7 @@ impl Consumer for Scripted {
                 value,
                 trace: None,
                 taken: None,
+                seat: None,
                 visible: None,
             };
             if visit(record) == Visit::Stop {

@@ -230,6 +230,11 @@ impl Gate {
         }
     }
 
+    /// Whether connections have answers to write.
+    pub fn has_answers(&self) -> bool {
+        !self.state.borrow().dirty.is_empty()
+    }
+
     /// Wakes the tasks of the connections that have answers to write.
     pub fn wake_writers(&self) {
         let mut state = self.state.borrow_mut();

@@ -207,7 +207,7 @@ impl<H: TransactionHandler> Run<'_, H> {
             offset: record.offset,
             timestamp: record.timestamp,
         };
-        match self.produce.recognise(transaction.id, place) {
+        match self.produce.recognise(transaction.id, record.seat, place) {
             Recognised::Duplicate => return Err(Verdict::Duplicate),
             Recognised::Known { taken: waiting } => *taken = taken.or(waiting),
             Recognised::New => match self.options.remember {

@@ -11,7 +11,8 @@ use super::{Process, Unwritten};
 
 impl<F: HandlerFactory> Process<F> {
     /// Tells the flight recorder of a batch whose group is written: kept ones learn when they were
-    /// processed, and what has become slow by waiting for the handler is kept now.
+    /// processed, and the slowest one is kept now if it has become slow by waiting for the handler. One
+    /// of a batch, since what waits longer and longer is slow in all its batches.
     pub(super) fn keep_slow(
         &self,
         batch: &Unwritten,
@@ -21,20 +22,16 @@ impl<F: HandlerFactory> Process<F> {
         let (read, done) = (batch.read, batch.done);
         let recorder = &mut produce.recorder;
         recorder.processed(batch.partition, batch.next, read, done);
-        // Records lie in the order in which they came in, but for those that others wrote.
-        let oldest = self.stamps.iter().find_map(|visited| visited.taken);
-        if !oldest.is_some_and(|taken| recorder.wants(done.since(taken))) {
+        let known = self.stamps.iter().filter_map(|it| Some((it.taken?, it)));
+        let Some((taken, slowest)) = known.min_by_key(|(taken, _)| *taken) else {
+            return;
+        };
+        if !recorder.wants(done.since(taken)) {
             return;
         }
-        for visited in &self.stamps {
-            let Some(taken) = visited.taken else { continue };
-            if !produce.recorder.wants(done.since(taken)) {
-                continue;
-            }
-            let flight = flight(batch, visited, produce);
-            if produce.recorder.keep(flight) {
-                produce.traces.slow(flight, counters);
-            }
+        let flight = flight(batch, slowest, produce);
+        if produce.recorder.keep(flight) {
+            produce.traces.slow(flight, counters);
         }
     }
 

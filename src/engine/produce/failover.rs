@@ -73,7 +73,7 @@ impl Produce {
                 Err((_, Refusal::Poisoned | Refusal::TooLarge)) => {
                     let slot = self.pending.remove(token);
                     self.traces.forget(slot.trace);
-                    self.window.forget(slot.fingerprint);
+                    self.window.forget(slot.seat, token);
                     fail(&slot, outbox, counters);
                     self.release_chain(slot.next, |_, later| fail(later, outbox, counters));
                 }

@@ -191,6 +191,7 @@ impl Part {
                 value: message.value(),
                 trace: trace_of(message),
                 taken,
+                seat: None,
                 visible: Some(*arrived),
             };
             next = Some(offset.plus(1));

@@ -22,6 +22,7 @@ pub(super) struct Meta {
     key_start: u32,
     key_len: u32,
     taken: Nanos,
+    seat: u32,
     trace: Option<Box<Traceparent>>,
 }
 
@@ -53,6 +54,7 @@ impl Cluster {
             key_start: offer.key_start,
             key_len: offer.key_len,
             taken: offer.taken,
+            seat: offer.seat,
             trace: None,
         };
         let sent = match &offer.trace {
@@ -183,6 +185,7 @@ impl Cluster {
                             taken: meta.taken,
                             trace: meta.trace,
                             token,
+                            seat: meta.seat,
                         }));
                     }
                     (Persisted::No | Persisted::Maybe, _) => {

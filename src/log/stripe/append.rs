@@ -3,7 +3,7 @@
 //! Owns: the offers between two flushes. Never does: allocation per record. Runs on: the
 //! stripe's core.
 
-use super::frame::{BatchMeta, Slot, Source};
+use super::frame::{BatchMeta, Offered, Slot, Source};
 use super::part::{List, NIL, TailRef};
 use super::writer::Room;
 use super::{Core, Stripe};
@@ -184,17 +184,22 @@ impl<D: Disk> Stripe<D> {
         let open = self.writer.open.as_mut().expect("room was reserved in it");
         let part = &mut self.parts[slot.index()];
         let room = open.room();
-        let tokens_start = open.meta.tokens.len() as u32;
+        let offered_start = open.meta.offered.len() as u32;
         let timestamp = now.millis();
         let mut bytes = BATCH_HEADER_BYTES;
         let mut records = 0;
-        for offer in self.pending.iter(list) {
+        let mut rest = list.head;
+        while let Some(Link { offer, next }) = self.pending.offers.get(rest as usize) {
             bytes += record_bytes_max(offer);
             if entry_bytes(bytes) > room || records == BATCH_RECORDS_MAX {
                 break;
             }
-            open.meta.taken.push(offer.taken);
-            open.meta.tokens.push(offer.token);
+            rest = *next;
+            open.meta.offered.push(Offered {
+                taken: offer.taken,
+                token: offer.token,
+                seat: offer.seat,
+            });
             on(StorageEvent::Appended(Ack {
                 token: offer.token,
                 offset: part.next.plus(records),
@@ -213,12 +218,10 @@ impl<D: Disk> Stripe<D> {
             false => write_batch(out, &spec, offers.map(source)),
             true => write_batch(out, &spec, offers.map(traced_source)),
         });
-        for _ in 0..records {
-            part.offers.head = self.pending.offers[part.offers.head as usize].next;
-        }
+        part.offers.head = rest;
         let batch = BatchMeta {
             slot,
-            source: Source::Offers(tokens_start),
+            source: Source::Offers(offered_start),
             base_offset: part.next,
             records,
             timestamp,

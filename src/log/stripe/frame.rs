@@ -27,7 +27,7 @@ impl Slot {
 /// Where the records of a batch come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
-    /// They were offered; their stamps and tokens start here in the frame's lists.
+    /// They were offered; what belongs to them starts here in the frame's list.
     Offers(u32),
     /// A handler put them out: nobody waits for them.
     Outputs,
@@ -48,21 +48,27 @@ pub(super) struct BatchMeta {
     pub(super) bytes: u32,
 }
 
+/// What is kept of an offer beside its record.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Offered {
+    pub(super) taken: Nanos,
+    pub(super) token: u32,
+    pub(super) seat: u32,
+}
+
 /// What is kept beside a frame's bytes. Reused from frame to frame.
 #[derive(Debug, Default)]
 pub(super) struct FrameMeta {
     pub(super) batches: Vec<BatchMeta>,
     pub(super) positions: Vec<(Slot, Offset)>,
-    pub(super) taken: Vec<Nanos>,
-    pub(super) tokens: Vec<u32>,
+    pub(super) offered: Vec<Offered>,
 }
 
 impl FrameMeta {
     fn clear(&mut self) {
         self.batches.clear();
         self.positions.clear();
-        self.taken.clear();
-        self.tokens.clear();
+        self.offered.clear();
     }
 }
 

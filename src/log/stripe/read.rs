@@ -4,7 +4,7 @@
 //! across chunks is put together once). Runs on: the stripe's core.
 
 use super::chunks::{CHUNK_BYTES, Demand, Range};
-use super::frame::{BatchMeta, FrameMeta, Slot, Source};
+use super::frame::{BatchMeta, FrameMeta, Offered, Slot, Source};
 use super::part::{Checked, Cursor, TailRef};
 use super::{Core, Stripe};
 use crate::clock::Now;
@@ -25,7 +25,8 @@ const CHUNKS_IDLE_NS: u64 = 1_000_000_000;
 /// What this process knows of a batch's records besides what is stored.
 #[derive(Clone, Copy, Debug)]
 struct Stamps<'a> {
-    taken: &'a [Nanos],
+    /// By record; empty where they were not offered to this process.
+    offered: &'a [Offered],
     visible: Option<Nanos>,
 }
 
@@ -85,14 +86,15 @@ fn visit_batch(
         if record.offset < from {
             continue;
         }
-        let number = (record.offset.0 - base.0) as usize;
+        let offered = stamps.offered.get((record.offset.0 - base.0) as usize);
         let outcome = visit(Record {
             offset: record.offset,
             timestamp: record.timestamp,
             key: record.key.unwrap_or_default(),
             value: record.value.unwrap_or_default(),
             trace: record.headers.value(TRACE_HEADER),
-            taken: stamps.taken.get(number).copied(),
+            taken: offered.map(|it| it.taken),
+            seat: offered.map(|it| it.seat),
             visible: stamps.visible,
         });
         if outcome == Visit::Stop {
@@ -120,10 +122,26 @@ impl<D: Disk> Stripe<D> {
         if from >= part.visible() {
             return Ok(ReadOutcome::Empty);
         }
-        match part.in_memory(from) {
-            Some(at) => self.read_memory(at, from, visit),
-            None => self.read_device(slot, from, core, visit),
+        if part.in_memory(from).is_none() {
+            return self.read_device(slot, from, core, visit);
         }
+        let (mut next, mut wanted) = (from, Visit::Continue);
+        while wanted == Visit::Continue
+            && next < part.visible()
+            && let Some(at) = part.in_memory(next)
+        {
+            let read = self.read_memory(at, next, &mut |record| {
+                wanted = visit(record);
+                wanted
+            });
+            match read {
+                Ok(after) => next = after,
+                // What was visited counts; the damage is met again at the start of the next read.
+                Err(_) if next > from => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(ReadOutcome::Records(next))
     }
 
     /// The bytes of a frame in memory, what is kept beside them, and when it became durable.
@@ -143,18 +161,19 @@ impl<D: Disk> Stripe<D> {
         at: TailRef,
         from: Offset,
         visit: &mut impl FnMut(Record<'_>) -> Visit,
-    ) -> Result<ReadOutcome, ReadError> {
+    ) -> Result<Offset, ReadError> {
         let (bytes, meta, visible) = self.frame_in_memory(at.frame);
         let batch: &BatchMeta = &meta.batches[at.batch as usize];
-        let taken = match batch.source {
-            Source::Offers(first) => &meta.taken[first as usize..(first + batch.records) as usize],
+        let offered = match batch.source {
+            Source::Offers(first) => {
+                &meta.offered[first as usize..(first + batch.records) as usize]
+            }
             Source::Outputs | Source::Broker => &[],
         };
         let bytes = &bytes[batch.start as usize..(batch.start + batch.bytes) as usize];
-        let stamps = Stamps { taken, visible };
+        let stamps = Stamps { offered, visible };
         BatchView::parse_trusted(bytes)
             .and_then(|view| visit_batch(view, from, stamps, visit))
-            .map(ReadOutcome::Records)
             .map_err(|error| {
                 let partition = self.parts[batch.slot.index()].id;
                 ReadError::Corrupt(format!(
@@ -222,7 +241,7 @@ impl<D: Disk> Stripe<D> {
             Checked::No => checked_batch(bytes, partition, found.entry.bytes)?,
         };
         let stamps = Stamps {
-            taken: &[],
+            offered: &[],
             visible: None,
         };
         let next = visit_batch(batch, from, stamps, visit)?;

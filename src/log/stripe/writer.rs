@@ -13,7 +13,7 @@
 
 use std::io;
 
-use super::frame::{Content, OpenFrame, Seal, SealedFrame, Source, Write};
+use super::frame::{Content, Offered, OpenFrame, Seal, SealedFrame, Source, Write};
 use super::{Core, Stripe};
 use crate::clock::Now;
 use crate::ids::{FrameSeq, Nanos, PartitionId};
@@ -288,7 +288,7 @@ impl<D: Disk> Stripe<D> {
         }
         self.poison = Some(StorageError::Poisoned(text));
         if let Some(open) = &self.writer.open {
-            for token in &open.meta.tokens {
+            for Offered { token, .. } in &open.meta.offered {
                 on(StorageEvent::Failed { token: *token });
             }
         }
@@ -361,10 +361,10 @@ impl<B> SealedFrame<B> {
                 Source::Offers(first) => first as usize,
                 Source::Outputs | Source::Broker => continue,
             };
-            let tokens = &self.meta.tokens[first..first + batch.records as usize];
-            for (delta, token) in (0u32..).zip(tokens) {
+            let offered = &self.meta.offered[first..first + batch.records as usize];
+            for (delta, offered) in (0u32..).zip(offered) {
                 visit(Ack {
-                    token: *token,
+                    token: offered.token,
                     offset: batch.base_offset.plus(delta),
                     timestamp: batch.timestamp,
                 });
