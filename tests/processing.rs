@@ -338,8 +338,9 @@ fn a_rejected_transaction_goes_to_the_dead_letters_and_the_rest_flows() {
             1,
             "what a rejected one put out is dropped"
         );
-        let value = &rig.topic(dead_letters(0))[0].1;
-        assert_eq!(*value, body("t2", 0, 1, b"reject").to_vec(), "as it came");
+        let came = body("t2", 0, 1, b"reject").to_vec();
+        let letters = rig.topic(dead_letters(0));
+        assert!(letters.iter().any(|letter| letter.1 == came), "as it came");
     }
 }
 

@@ -132,6 +132,12 @@ impl Recorder {
         took_ns > self.threshold_ns
     }
 
+    /// Whether this minute has its [`KEPT_PER_MINUTE`]: until then every transaction is wanted.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.minutes[self.current].kept.len() == KEPT_PER_MINUTE
+    }
+
     /// Keeps a transaction that [`Recorder::wants`] said yes to, in the place of the fastest one. One
     /// that is kept already stays as it is. Returns whether it is new.
     pub fn keep(&mut self, flight: Flight) -> bool {

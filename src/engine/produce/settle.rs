@@ -145,8 +145,8 @@ impl Produce {
             counts.timestamp,
             now.mono,
         );
-        let took_ns = now.mono.since(slot.waiter.taken);
-        if (!self.is_kept && self.recorder.wants(took_ns)) || slot.trace != NONE {
+        let is_slow = self.is_slow(now.mono.since(slot.waiter.taken));
+        if is_slow || slot.trace != NONE {
             let slot = *slot;
             self.tell(&slot, stored.0, now, counters);
         }
@@ -166,8 +166,16 @@ impl Produce {
         });
     }
 
+    /// Whether the flight recorder keeps a transaction that took so long to become durable. Of each
+    /// write one is enough, once there are as many as are kept: its records were as slow as each other,
+    /// and while work piles up every one of them is slower than all before.
+    #[inline]
+    fn is_slow(&self, took_ns: u64) -> bool {
+        self.recorder.wants(took_ns) && !(self.is_kept && self.recorder.is_full())
+    }
+
     /// Keeps a transaction that is durable only now in the flight recorder, if it was slow, and tells
-    /// of it, if it is traced. One of a write is kept, whose records were as slow as each other.
+    /// of it, if it is traced.
     #[cold]
     fn tell(&mut self, slot: &Slot, offset: Offset, now: Now, counters: &mut CounterWriter) {
         let flight = Flight {
@@ -186,7 +194,7 @@ impl Produce {
                 ..Stamps::default()
             },
         };
-        let is_slow = !self.is_kept && self.recorder.wants(flight.stamps.total_ns());
+        let is_slow = self.is_slow(flight.stamps.total_ns());
         let is_kept = is_slow && self.recorder.keep(flight);
         self.is_kept |= is_kept;
         if slot.trace != NONE {
