@@ -219,7 +219,7 @@ impl Rig {
                 rustix::thread::sched_yield();
             }
             turns += 1;
-            if turns % 64 == 0 || work == 0 && !self.log.awaits_look() {
+            if turns.is_multiple_of(64) || (work == 0 && !self.log.awaits_look()) {
                 // One trip through the reactor, for what else is under way. A sleep of zero is over at
                 // once and makes none.
                 glommio::timer::sleep(Duration::from_micros(1)).await;

@@ -23,6 +23,7 @@ const RADIANS: f64 = 0.017_453_292_519_943_295;
 /// the sum are those of the whole number.
 const ROUNDING: f64 = 6_755_399_441_055_744.0; // 1.5 * 2^52
 
+#[allow(clippy::excessive_precision)] // With the digits of the source.
 const SINE: [f64; 6] = [
     -1.666_666_666_666_663_243_48e-1,
     8.333_333_333_322_489_461_24e-3,
@@ -32,6 +33,7 @@ const SINE: [f64; 6] = [
     1.589_690_995_211_550_102_21e-10,
 ];
 
+#[allow(clippy::excessive_precision)] // With the digits of the source.
 const COSINE: [f64; 6] = [
     4.166_666_666_666_660_190_37e-2,
     -1.388_888_888_887_410_957_49e-3,

@@ -1,7 +1,7 @@
 //! The real disk: O_DIRECT and O_DSYNC through io_uring.
 //!
 //! Owns: the open segment files of one core. Never does: waiting. Writes go through a ring of their own
-//! ([`super::ring`]), of which only [`Disk::poll`] has news. Every other operation is a local task of
+//! (`ring.rs`), of which only [`Disk::poll`] has news. Every other operation is a local task of
 //! the executor that leaves its result in a queue and calls the wake hook, so that a parked core goes
 //! on. Runs on: the core's executor.
 //!

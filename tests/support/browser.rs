@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// How long the browser may take for anything that it is asked.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Browsers that draw without a screen, by the names of their packages.
 const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
@@ -147,8 +147,12 @@ impl Browser {
         let size =
             json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
         self.ask("Emulation.setDeviceMetricsOverride", size);
-        let feature = json!({"name": "prefers-color-scheme", "value": scheme});
-        self.ask("Emulation.setEmulatedMedia", json!({"features": [feature]}));
+        // Without a graphics card each frame of a movement is drawn by the CPUs that the node needs.
+        let features = json!([
+            {"name": "prefers-color-scheme", "value": scheme},
+            {"name": "prefers-reduced-motion", "value": "reduce"},
+        ]);
+        self.ask("Emulation.setEmulatedMedia", json!({"features": features}));
     }
 
     /// Goes to an address.

@@ -1,7 +1,7 @@
 //! `corelane top`: a running node, live in the terminal, or once for scripts.
 //!
 //! Owns: its arguments, and which way they are shown. Never does: measuring: all figures come from the
-//! node's control port ([`client`]). Runs on: the main thread, and one that asks the node.
+//! node's control port (`client.rs`). Runs on: the main thread, and one that asks the node.
 
 mod client;
 mod flights;

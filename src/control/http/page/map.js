@@ -58,7 +58,7 @@ function worldMap(figure, note) {
       draw(over, "path", {
         class: "flow", "stroke-width": 0.6 + 3 * Math.sqrt(flow.per_second / widest),
         d: "M" + x1 + " " + y1 + "Q" + (x1 + x2) / 2 + " " + ((y1 + y2) / 2 - lift) + " " + x2 + " " + y2,
-      }).style.animationDelay = -(performance.now() % 1000) + "ms";
+      });
     }
     draw(over, "circle", { class: "client", cx: x(flow.longitude), cy: y(flow.latitude), r: 1.8 });
   }
