@@ -2,11 +2,14 @@
 
 #[path = "support/fleet.rs"]
 mod fleet;
+#[path = "support/http.rs"]
+mod http;
 #[path = "support/kafka.rs"]
 mod kafka;
 
 use std::time::{Duration, Instant};
 
+use corelane::config::HttpChoice;
 use corelane::control::{Node, StopError};
 use corelane::engine::message::Answer;
 use corelane::ids::ShardId;
@@ -69,7 +72,9 @@ impl Regions {
     }
 
     fn start(&self) -> Node {
-        fleet::start(&fleet::config(&self.text))
+        let mut config = fleet::config(&self.text);
+        config.control.http = HttpChoice::At("127.0.0.1:0".parse().expect("an address"));
+        fleet::start(&config)
     }
 
     fn lose_west(&self, loss: Loss) {
@@ -89,6 +94,13 @@ impl Regions {
     fn books(&self) -> Books {
         Books::read(&[("west", &self.west), ("east", &self.east)], &REGIONS)
     }
+}
+
+/// What the node says of itself: a code, and why.
+fn readiness(node: &Node) -> (u16, String) {
+    let address = node.control_address().expect("it was asked for");
+    let answer = http::get(&address.to_string(), "/readyz").expect("the control port answers");
+    (answer.code, answer.body)
 }
 
 #[test]
@@ -123,6 +135,8 @@ fn away_and_back(loss: Loss) {
         load.receipts_near(WEST) > 300 && load.receipts_near(EAST) > 300
     });
 
+    assert_eq!(readiness(&node).0, 200);
+
     regions.lose_west(loss);
     let lost = Instant::now();
     let (mut processed, mut moved) = (count(&node, Counter::Processed), lost);
@@ -134,6 +148,9 @@ fn away_and_back(loss: Loss) {
         assert!(moved.elapsed() < STALL, "the other region is not processed");
         std::thread::sleep(Duration::from_millis(10));
     }
+    let (code, why) = readiness(&node);
+    assert_eq!(code, 503, "{why}");
+    assert!(why.contains("cluster_unreachable"), "{why}");
     let before_back = Instant::now();
     regions.bring_west_back(loss);
     let back = Instant::now();
@@ -144,6 +161,9 @@ fn away_and_back(loss: Loss) {
         last.len() == 100 && !last.into_iter().any(elsewhere)
     });
     let home = Instant::now();
+    wait_until("the node counts as ready again", || {
+        readiness(&node).0 == 200
+    });
     let (sent, mut submitter) = load.stop();
     eprintln!(
         "away {:?}, answers after {:?}, home after {:?}",
