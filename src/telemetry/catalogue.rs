@@ -365,7 +365,7 @@ catalogue! {
         Gateway = "gateway", Bytes,
             "The gateway's queue, its connections' buffers, answers that were not sent; without what is decoded and under way.";
         KafkaRequests = "kafka_requests", Bytes,
-            "Requests of Kafka clients that are not answered.";
+            "Requests of Kafka clients that were read and not answered; without those still on their way.";
         KafkaAnswers = "kafka_answers", Bytes,
             "Answers to Kafka clients that were not sent.";
         Latencies = "latencies", Bytes,
