@@ -6,6 +6,8 @@
 
 #[path = "support/broker_node.rs"]
 mod broker_node;
+#[path = "support/http.rs"]
+mod http;
 #[path = "support/kafka_peer.rs"]
 mod kafka_peer;
 #[path = "support/node.rs"]
@@ -13,6 +15,7 @@ mod node;
 
 use std::io::Read as _;
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use kafka_protocol::messages::{ApiVersionsRequest, FetchRequest};
 use kafka_protocol::records::Compression;
@@ -29,6 +32,26 @@ fn fill(peer: &mut Peer, topic: &str, mebibytes: usize) {
     for _ in 0..mebibytes {
         let produced = peer.produce(topic, 0, one_record(&value));
         assert_eq!(produced.error, 0);
+    }
+}
+
+/// Waits until what the node tells of the memory of Kafka's unsent answers, all cores together, is as
+/// wanted.
+fn until_answers(broker: &BrokerNode, wanted: impl Fn(u64) -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let told = http::control_address(&broker.node.stderr()).map(|address| {
+            let status = http::get(&address, "/v1/status").unwrap().body;
+            let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+            let cores = status["cores"].as_array().unwrap().iter();
+            let answers = cores.map(|core| core["memory"]["kafka_answers"].as_u64().unwrap());
+            answers.sum()
+        });
+        if told.is_some_and(&wanted) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{told:?} bytes");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
@@ -115,7 +138,7 @@ fn long_polls_of_clients_that_left_are_forgotten() {
         if broker.node.open_sockets() <= before + 8 {
             return;
         }
-        std::thread::sleep(std::time::Duration::from_millis(10));
+        std::thread::sleep(Duration::from_millis(10));
     }
     panic!("{} sockets are left", broker.node.open_sockets() - before);
 }
@@ -156,7 +179,7 @@ fn a_fetch_of_two_gigabytes_is_bounded() {
 fn slow_readers_hold_up_nobody_and_little_memory() {
     let mut broker = BrokerNode::start_with(
         "fetch_bytes_max = 8388608\nconnection_bytes_max = 16777216\nbytes_max = 67108864",
-        "",
+        "[control]\nhttp = \"127.0.0.1:0\"",
     );
     let mut peer = broker.peer();
     peer.make_topic("slow");
@@ -176,6 +199,8 @@ fn slow_readers_hold_up_nobody_and_little_memory() {
     let grown = broker.node.resident_kb().saturating_sub(before) as usize;
     // 64 MiB of answers for each of the two cores, and as much again for what is being put together.
     assert!(grown << 10 < 4 * 64 * MIB, "{grown} KB more");
+    let bytes_max = 2 * 64 * MIB as u64;
+    until_answers(&broker, |bytes| (MIB as u64..bytes_max).contains(&bytes));
     // One that begins to read gets everything, in order.
     let mut first = slow.swap_remove(0);
     drop(slow);
@@ -185,6 +210,7 @@ fn slow_readers_hold_up_nobody_and_little_memory() {
     for (number, answer) in (0_i32..).zip(&answers) {
         assert_eq!(answer[..4], number.to_be_bytes());
     }
+    until_answers(&broker, |bytes| bytes == 0);
     broker.serves_others();
 }
 

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use corelane::client::ClientOptions;
 use corelane::config::Config;
-use corelane::telemetry::families;
+use corelane::telemetry::{Owner, families};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -76,6 +76,13 @@ fn until(address: &str, wanted: impl Fn(&openmetrics::Page) -> bool) -> openmetr
     }
 }
 
+/// What an owner has on a core, in bytes.
+fn memory(page: &openmetrics::Page, core: &str, owner: Owner) -> f64 {
+    let labels = [("core", core), ("owner", owner.name())];
+    let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    page.samples["corelane_memory_bytes"][&labels.into()]
+}
+
 #[test]
 fn what_is_told_is_what_was_submitted() {
     const COUNT: u64 = 500;
@@ -85,7 +92,12 @@ fn what_is_told_is_what_was_submitted() {
     submit(&node, 0..COUNT / 10);
     let count = COUNT as f64;
     let page = until(&address, |page| {
-        page.sum("corelane_processed_total") >= count && page.sum("corelane_consumer_lag") == 0.0
+        // Memory is told last, of the log when something is in it.
+        let told = |owner| ["0", "1"].map(|core| memory(page, core, owner) > 0.0);
+        page.sum("corelane_processed_total") >= count
+            && page.sum("corelane_consumer_lag") == 0.0
+            && told(Owner::LogFrames) == [true; 2]
+            && told(Owner::LogIndex) == [true; 2]
     });
     for (sample, expected) in [
         ("corelane_submitted_total", count * 1.1),
@@ -133,6 +145,28 @@ fn what_is_told_is_what_was_submitted() {
     assert_eq!(status["cores"][0]["phase"], "running");
     assert_eq!(status["ready"], true);
     assert_eq!(status["storage"]["kind"], "embedded");
+    for core in ["0", "1"] {
+        let told = |owner| memory(&page, core, owner);
+        for owner in Owner::ALL {
+            match owner {
+                Owner::DuplicateWindow
+                | Owner::InFlight
+                | Owner::Mesh
+                | Owner::LogFrames
+                | Owner::LogIndex
+                | Owner::Gateway
+                | Owner::Latencies => assert!(told(owner) > 0.0, "{}", owner.name()),
+                // There is no listener, and what was just appended needs no reading back.
+                Owner::KafkaRequests | Owner::KafkaAnswers | Owner::LogChunks => {
+                    assert_eq!(told(owner), 0.0, "{}", owner.name());
+                }
+            }
+        }
+        let by_name = &status["cores"][core.parse::<usize>().unwrap()]["memory"];
+        assert_eq!(by_name.as_object().unwrap().len(), Owner::COUNT);
+        let window = by_name["duplicate_window"].as_f64();
+        assert_eq!(window, Some(told(Owner::DuplicateWindow)));
+    }
     assert!(node.terminate().success());
 }
 
@@ -147,11 +181,13 @@ fn the_page_is_the_catalogue_and_its_labels_are_bounded() {
     assert_eq!(told, catalogue);
     let shards = Config::default().shards;
     let shards: BTreeSet<String> = shards.into_iter().map(|shard| shard.name).collect();
+    let owners = Owner::ALL.map(Owner::name);
     for (sample, series) in &page.samples {
         for labels in series.keys() {
             for (label, value) in labels {
                 match label.as_str() {
                     "core" => assert!(["0", "1"].contains(&value.as_str()), "{sample}: {value}"),
+                    "owner" => assert!(owners.contains(&value.as_str()), "{sample}: {value}"),
                     "shard" => assert!(shards.contains(value), "{sample}: {value}"),
                     "le" => assert!(sample.ends_with("_bucket"), "{sample}"),
                     other => panic!("{sample} has the label {other}"),

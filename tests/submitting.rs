@@ -17,13 +17,15 @@ use corelane::engine::handler::HandlerContext;
 use corelane::engine::ledger::Ledger;
 use corelane::engine::message::{Answer, Stored};
 use corelane::engine::submitter::Entrance;
+use corelane::exactly_once::Window;
 use corelane::frame::ErrorCode;
 use corelane::ids::{Acks, TopicId};
 use corelane::log::sim::Pace;
-use corelane::telemetry::Counter;
+use corelane::log::state::IndexEntry;
+use corelane::telemetry::{Counter, Owner};
 use corelane::transaction::Submission;
 
-use core_rig::{Rig, Setup, body, partition_of, partitions_of, receipt, refusal};
+use core_rig::{CYCLE_NS, Rig, Setup, body, partition_of, partitions_of, receipt, refusal};
 use random::Random;
 
 type Factory = fn(&HandlerContext<'_>) -> Ledger;
@@ -287,6 +289,7 @@ fn without_space_the_pressure_goes_back_until_there_is_some() {
         });
         rig.submit(0, body("t0", 0, 1, b""));
         rig.settle();
+        assert_eq!(rig.count(Counter::BackPressureNs), 0);
         let used: usize = rig.files.snapshot().values().map(Vec::len).sum();
         rig.files.set_capacity(Some(used as u64));
         let payload = [b'x'; 3000];
@@ -311,6 +314,11 @@ fn without_space_the_pressure_goes_back_until_there_is_some() {
         let acknowledged = rig.answers[0].len() as u64;
         assert!(acknowledged < submitted, "some wait");
         assert!(rig.count(Counter::StorageFull) > 0);
+        let before = rig.count(Counter::BackPressureNs);
+        rig.cycles(100);
+        let blocked_ns = rig.count(Counter::BackPressureNs) - before;
+        let is_all_of = |blocked: u16| blocked_ns == u64::from(blocked) * 100 * CYCLE_NS;
+        assert!((1..=cores).any(is_all_of), "{blocked_ns} ns");
         assert!(rig.statuses.iter().all(|status| !status.has_failed()));
         rig.files.set_capacity(None);
         // The keeper tries again after a while.
@@ -321,6 +329,10 @@ fn without_space_the_pressure_goes_back_until_there_is_some() {
             assert_eq!(receipt(&rig.answer(mark)).submission, Submission::First);
         }
         assert_eq!(rig.totals().transactions, submitted);
+        let all_ns = rig.count(Counter::BackPressureNs);
+        assert!(all_ns > before + blocked_ns + 200_000_000, "{all_ns} ns");
+        rig.cycles(100);
+        assert_eq!(rig.count(Counter::BackPressureNs), all_ns, "it is over");
     }
 }
 
@@ -460,4 +472,56 @@ fn the_flight_recorder_has_every_stage_in_order() {
         assert!(stamps.is_sorted_by_key(|(_, at)| *at), "{stamps:?}");
         assert_eq!(flight.acks, Some(Acks::All));
     }
+}
+
+/// What a core tells of its memory is what its parts hold, and goes up and down with that.
+#[test]
+fn memory_is_told_by_its_owners() {
+    let mut rig = rig(Setup {
+        // Nothing is kept for readers, so that processing reads from the device.
+        tail_bytes: 0,
+        ..Setup::default()
+    });
+    let told = |rig: &mut Rig<Factory>| {
+        rig.pass(250_000_000);
+        rig.cycle();
+        let status = rig.statuses[0].clone();
+        move |owner| status.memory(owner) as usize
+    };
+    rig.settle();
+    let memory = told(&mut rig);
+    let window = Window::bytes_for(rig.setup.window);
+    assert_eq!(memory(Owner::DuplicateWindow), window);
+    for reserved in [
+        Owner::InFlight,
+        Owner::Mesh,
+        Owner::Gateway,
+        Owner::Latencies,
+    ] {
+        assert!(memory(reserved) > 0, "{}", reserved.name());
+    }
+    for empty in [Owner::LogIndex, Owner::LogChunks] {
+        assert_eq!(memory(empty), 0, "{}", empty.name());
+    }
+    const COUNT: usize = 200;
+    for mark in 0..COUNT {
+        // Each in a batch of its own.
+        rig.submit(mark as u64, body(&format!("t{mark}"), mark % 2, 1, b""));
+        rig.settle();
+    }
+    let memory = told(&mut rig);
+    assert!(memory(Owner::LogIndex) >= COUNT * size_of::<IndexEntry>());
+    assert!(memory(Owner::LogFrames) > 0, "spare buffers at least");
+    assert!(memory(Owner::LogChunks) > 0, "what was read back is kept");
+    assert_eq!(memory(Owner::DuplicateWindow), window);
+    for none in [Owner::KafkaRequests, Owner::KafkaAnswers] {
+        assert_eq!(memory(none), 0, "{}", none.name());
+    }
+    // At the first look somebody has read since the last one, at the second nobody has.
+    for _ in 0..2 {
+        rig.pass(1_500_000_000);
+        rig.cycle();
+    }
+    let memory = told(&mut rig);
+    assert_eq!(memory(Owner::LogChunks), 0);
 }

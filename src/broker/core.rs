@@ -12,7 +12,7 @@ use kafka_protocol::messages::{RequestKind, ResponseKind};
 
 use crate::clock::Now;
 use crate::engine::gateway::Gate;
-use crate::engine::guest::Guest;
+use crate::engine::guest::{Guest, GuestMemory};
 use crate::ids::{CoreId, Nanos, PartitionId};
 use crate::log::disk::Disk;
 use crate::log::storage::LogStorage;
@@ -510,5 +510,12 @@ impl<D: Disk> Guest<LogStorage<D>> for Broker {
 
     fn connections(&self) -> usize {
         self.desk.connections()
+    }
+
+    fn memory(&self) -> GuestMemory {
+        GuestMemory {
+            requests: self.desk.request_bytes(),
+            answers: self.desk.answer_bytes(),
+        }
     }
 }

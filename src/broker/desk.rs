@@ -182,6 +182,11 @@ impl Desk {
         self.state.borrow().open
     }
 
+    /// Bytes of requests under way.
+    pub fn request_bytes(&self) -> usize {
+        self.state.borrow().bytes
+    }
+
     /// Bytes of answers that were not sent, those included that their clients are slow to read.
     pub fn answer_bytes(&self) -> usize {
         self.state.borrow().answer_bytes

@@ -133,6 +133,7 @@ impl<S: Storage, F: HandlerFactory, G: Guest<S>> Core<S, F, G> {
             held_local: None,
             cores_blocked: false,
             here_blocked: false,
+            looked: Nanos(0),
             admission: Admission::Open,
             taken_in: 0,
         };

@@ -233,9 +233,10 @@ impl<S: Storage, F: HandlerFactory, G: Guest<S>> Core<S, F, G> {
         };
         let hindrances = self.storage.hindrances();
         let mesh_depth = self.intake.requests.depth() as u64;
-        let shards = &mut self.counters.shards;
-        self.gauges
-            .tell_lag(now.mono, &self.intake.table, &self.storage, shards);
+        if self.gauges.is_due(now.mono) {
+            self.tell_lag();
+            self.tell_memory();
+        }
         self.status.set_load(Load {
             in_flight: in_flight as u64,
             backlog,

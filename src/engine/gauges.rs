@@ -1,28 +1,30 @@
-//! What a core tells of its shards and rings besides its counts, now and then.
+//! What a core tells of its shards, its rings and its memory besides its counts, now and then.
 //!
 //! Owns: how often it looks. Never does: anything per record.
 
 use crate::ids::{Nanos, PartitionId};
-use crate::storage::Consumer;
-use crate::telemetry::ShardWriter;
+use crate::storage::Storage;
+use crate::telemetry::Owner;
 
-use super::route::RouteTable;
+use super::core::Core;
+use super::guest::Guest;
+use super::handler::HandlerFactory;
 
-/// How often the lag of the shards is added up: with thousands of partitions that takes some ten
-/// microseconds.
-const LAG_EVERY_NS: u64 = 250_000_000;
+/// How often the lag of the shards and the memory of its owners are added up: with thousands of
+/// partitions that takes some ten microseconds.
+const LOOK_EVERY_NS: u64 = 250_000_000;
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Gauges {
-    lag_due: Nanos,
+    due: Nanos,
     mesh_depth_max: u64,
 }
 
 impl Gauges {
     pub fn new() -> Gauges {
         Gauges {
-            lag_due: Nanos(0),
+            due: Nanos(0),
             mesh_depth_max: 0,
         }
     }
@@ -33,21 +35,40 @@ impl Gauges {
         self.mesh_depth_max
     }
 
-    /// Tells the lag of each shard on this core, if it is time.
-    pub fn tell_lag(
-        &mut self,
-        now: Nanos,
-        table: &RouteTable,
-        storage: &impl Consumer,
-        shards: &mut ShardWriter,
-    ) {
-        if now < self.lag_due {
-            return;
+    /// Whether it is time to tell what takes longer; then the next time is some while away.
+    pub fn is_due(&mut self, now: Nanos) -> bool {
+        let is_due = now >= self.due;
+        if is_due {
+            self.due = now.after(LOOK_EVERY_NS);
         }
-        self.lag_due = now.after(LAG_EVERY_NS);
-        for (place, entry) in table.shards().iter().enumerate() {
-            let lag = |partition: &PartitionId| storage.lag(*partition);
-            shards.set_lag(place, entry.partitions.iter().map(lag).sum());
+        is_due
+    }
+}
+
+impl<S: Storage, F: HandlerFactory, G: Guest<S>> Core<S, F, G> {
+    /// Tells the lag of each shard on this core.
+    pub(super) fn tell_lag(&mut self) {
+        for (place, entry) in self.intake.table.shards().iter().enumerate() {
+            let lag = |partition: &PartitionId| self.storage.lag(*partition);
+            let sum = entry.partitions.iter().map(lag).sum();
+            self.counters.shards.set_lag(place, sum);
         }
+    }
+
+    /// Tells what each owner has taken of memory.
+    pub(super) fn tell_memory(&self) {
+        let (storage, guest) = (self.storage.memory(), self.guest.memory());
+        self.status.set_memory(|owner| match owner {
+            Owner::DuplicateWindow => self.produce.window.bytes(),
+            Owner::InFlight => self.produce.pending.bytes(),
+            Owner::Mesh => self.intake.requests.ring_bytes() + self.outbox.ring_bytes(),
+            Owner::LogFrames => storage.frames,
+            Owner::LogChunks => storage.chunks,
+            Owner::LogIndex => storage.index,
+            Owner::Gateway => self.gate.bytes(),
+            Owner::KafkaRequests => guest.requests,
+            Owner::KafkaAnswers => guest.answers,
+            Owner::Latencies => self.produce.stages.bytes() + self.counters.shards.bytes(),
+        });
     }
 }

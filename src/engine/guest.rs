@@ -8,6 +8,15 @@ use crate::ids::Nanos;
 
 use super::gateway::Gate;
 
+/// Bytes of memory that a guest knows of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GuestMemory {
+    /// Requests that are not answered.
+    pub requests: usize,
+    /// Answers that were not sent.
+    pub answers: usize,
+}
+
 /// Another user of a core's storage. Its turn comes once a cycle, after storage has told its news and
 /// before transactions are processed and taken in, so that what it appends joins the cycle's group.
 pub trait Guest<S> {
@@ -44,6 +53,9 @@ pub trait Guest<S> {
 
     /// Connections that are open.
     fn connections(&self) -> usize;
+
+    /// What it takes of memory now.
+    fn memory(&self) -> GuestMemory;
 }
 
 /// No other user.
@@ -87,5 +99,9 @@ impl<S> Guest<S> for Alone {
 
     fn connections(&self) -> usize {
         0
+    }
+
+    fn memory(&self) -> GuestMemory {
+        GuestMemory::default()
     }
 }

@@ -53,6 +53,8 @@ pub(super) struct Intake {
     pub cores_blocked: bool,
     /// Whether no more could be taken from here in the last cycle.
     pub here_blocked: bool,
+    /// When that cycle began.
+    pub looked: Nanos,
     pub admission: Admission,
     /// Transactions taken in, to look closer at one of many.
     pub taken_in: u32,
@@ -117,6 +119,11 @@ impl Intake {
         around: &mut Surroundings<'_, S>,
     ) -> usize {
         let mut work = 0;
+        let looked = std::mem::replace(&mut self.looked, around.now);
+        if self.here_blocked {
+            let blocked_ns = around.now.since(looked);
+            around.counters.add(Counter::BackPressureNs, blocked_ns);
+        }
         if self.held_local.is_some() {
             self.forward(around);
             if self.held_local.is_some() {

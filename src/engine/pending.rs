@@ -80,6 +80,11 @@ impl Pending {
         self.used
     }
 
+    /// Bytes of all slots.
+    pub fn bytes(&self) -> usize {
+        self.slots.capacity() * size_of::<Slot>()
+    }
+
     /// The token that [`Pending::insert`] gives next.
     pub fn next_token(&self) -> u32 {
         match self.free {

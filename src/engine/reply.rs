@@ -69,6 +69,11 @@ impl Outbox {
         self.port.has_mail(0..endpoints)
     }
 
+    /// Bytes of the rings to this core.
+    pub fn ring_bytes(&self) -> usize {
+        self.port.ring_bytes()
+    }
+
     /// Whether answers are held back.
     pub fn is_empty(&self) -> bool {
         self.unsent.is_empty()

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use crate::telemetry::Owner;
+
 /// How far a core is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -53,6 +55,7 @@ pub struct CoreStatus {
     cycle_ns_max: AtomicU64,
     mesh_depth: AtomicU64,
     mesh_depth_max: AtomicU64,
+    memory: [AtomicU64; Owner::COUNT],
     failed: AtomicBool,
     failure: Mutex<Option<String>>,
 }
@@ -137,6 +140,18 @@ impl CoreStatus {
         relaxed(&self.cycle_ns_max, cycle_ns_max);
         relaxed(&self.mesh_depth, mesh_depth);
         relaxed(&self.mesh_depth_max, mesh_depth_max);
+    }
+
+    /// Bytes of memory that the owner had when the core last told of it.
+    pub fn memory(&self, owner: Owner) -> u64 {
+        self.memory[owner.index()].load(Ordering::Relaxed)
+    }
+
+    /// Tells what each owner has, in bytes.
+    pub fn set_memory(&self, of: impl Fn(Owner) -> usize) {
+        for owner in Owner::ALL {
+            self.memory[owner.index()].store(of(owner) as u64, Ordering::Relaxed);
+        }
     }
 
     /// Whether there is a [`CoreStatus::failure`].

@@ -8,7 +8,8 @@ use crate::clock::Now;
 use crate::ids::{Acks, Nanos, Offset, PartitionId, UnixMillis};
 use crate::storage::{
     Commit, CommitRefusal, Consumer, Hindrances, LaneNews, Offer, Outputs, Producer, ReadError,
-    ReadOutcome, Record, Refusal, Storage, StorageCounts, StorageError, StorageEvent, Visit,
+    ReadOutcome, Record, Refusal, Storage, StorageCounts, StorageError, StorageEvent,
+    StorageMemory, Visit,
 };
 
 /// Where a partition lies.
@@ -239,6 +240,11 @@ impl Storage for KafkaStorage {
             stripes_without_space: 0,
             clusters_unreachable: unreachable.count() as u32,
         }
+    }
+
+    /// Nothing: the queues are librdkafka's, which tells only how many records are in them.
+    fn memory(&self) -> StorageMemory {
+        StorageMemory::default()
     }
 
     fn finish(&mut self, now: Now) -> usize {

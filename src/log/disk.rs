@@ -85,6 +85,9 @@ pub trait Disk: 'static {
     /// Gives a buffer back; the disk may hand it out again once no write uses it.
     fn release(&mut self, buffer: Rc<Self::Buffer>);
 
+    /// Bytes of the buffers that were given back and not handed out again.
+    fn spare_bytes(&self) -> usize;
+
     /// Opens a prepared segment; completes with [`Done::Opened`].
     fn open(&mut self, stripe: StripeId, segment: SegmentSeq, tag: Tag);
 

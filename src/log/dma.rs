@@ -145,6 +145,11 @@ impl Disk for DmaDisk {
         }
     }
 
+    /// As far as they can be used again: what trimming took off a buffer is not counted.
+    fn spare_bytes(&self) -> usize {
+        self.spare.iter().map(|buffer| buffer.len()).sum()
+    }
+
     fn open(&mut self, stripe: StripeId, segment: SegmentSeq, tag: Tag) {
         let path = self.directory.join(segment_path(stripe, segment));
         let shared = Rc::clone(&self.shared);

@@ -285,6 +285,10 @@ impl Disk for SimDisk {
         }
     }
 
+    fn spare_bytes(&self) -> usize {
+        self.spare.iter().map(|buffer| buffer.bytes.len()).sum()
+    }
+
     fn open(&mut self, stripe: StripeId, segment: SegmentSeq, tag: Tag) {
         let file = FileId(self.opened.len() as u32);
         self.opened.push(segment_path(stripe, segment));

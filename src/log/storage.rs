@@ -18,7 +18,8 @@ use crate::clock::Now;
 use crate::ids::{Acks, Nanos, Offset, PartitionId, StripeId, TopicId, UnixMillis};
 use crate::storage::{
     Commit, CommitRefusal, Consumer, Hindrances, LaneNews, Offer, Outputs, Producer, ReadError,
-    ReadOutcome, Record, Refusal, Storage, StorageCounts, StorageError, StorageEvent, Visit,
+    ReadOutcome, Record, Refusal, Storage, StorageCounts, StorageError, StorageEvent,
+    StorageMemory, Visit,
 };
 
 pub use words::{
@@ -286,6 +287,15 @@ impl<D: Disk> Storage for LogStorage<D> {
         Hindrances {
             stripes_without_space: without_space.count() as u32,
             clusters_unreachable: 0,
+        }
+    }
+
+    fn memory(&self) -> StorageMemory {
+        let sum = |of: fn(&Stripe<D>) -> usize| self.stripes.iter().map(of).sum::<usize>();
+        StorageMemory {
+            frames: self.core.disk.spare_bytes() + sum(Stripe::frame_bytes),
+            chunks: sum(Stripe::chunk_bytes),
+            index: sum(Stripe::index_bytes),
         }
     }
 

@@ -65,6 +65,13 @@ pub fn build<T>(endpoints: u16, capacity: usize, bells: &Bells) -> Vec<Port<T>> 
 }
 
 impl<T> Port<T> {
+    /// Bytes of the rings to this endpoint, whatever is in them.
+    pub fn ring_bytes(&self) -> usize {
+        let messages: usize = self.inboxes.iter().flatten().map(|it| it.capacity()).sum();
+        // Each message has a stamp beside it.
+        messages * (size_of::<T>() + size_of::<usize>())
+    }
+
     /// Which endpoint this is.
     pub fn me(&self) -> EndpointId {
         self.me

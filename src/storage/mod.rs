@@ -60,6 +60,17 @@ pub struct Hindrances {
     pub clusters_unreachable: u32,
 }
 
+/// Bytes of memory that storage knows of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StorageMemory {
+    /// Buffers of frames: open, kept for readers, spare.
+    pub frames: usize,
+    /// Parts of segments that were read back.
+    pub chunks: usize,
+    /// Where the batches lie in the segments.
+    pub index: usize,
+}
+
 impl std::ops::AddAssign for StorageCounts {
     fn add_assign(&mut self, other: StorageCounts) {
         self.assigned += other.assigned;
@@ -100,6 +111,9 @@ pub trait Storage: Producer + Consumer {
 
     /// What is in the way now. Looked at once a cycle.
     fn hindrances(&self) -> Hindrances;
+
+    /// What its parts take of memory now. Cheap, but not for every cycle.
+    fn memory(&self) -> StorageMemory;
 
     /// Brings what is open to its end, for a clean stop: call it with [`Producer::poll`] in
     /// between until it returns 0 and [`Producer::is_busy`] is false. Gives up by itself, within

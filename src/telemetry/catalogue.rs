@@ -60,6 +60,8 @@ impl Unit {
 pub enum Scope {
     /// Each core has one: label `core`, its number.
     Core,
+    /// Each core has one for each [`Owner`]: labels `core` and `owner`, its name.
+    Owner,
     /// Each shard has one: label `shard`, its name. There are as many as are configured.
     Shard,
     /// The node has one; no label.
@@ -176,6 +178,8 @@ catalogue! {
             "Submissions put off because the duplicate window held nothing but work in flight.";
         BackPressure = "back_pressure", Events,
             "Times that intake stopped because a bound further on was reached.";
+        BackPressureNs = "back_pressure_ns", Nanoseconds,
+            "Time in which intake took nothing because of a bound further on, from the duty cycle that stopped it to the one that looked again.";
         StorageFull = "storage_full", Events,
             "Offers that storage refused for lack of a buffer or of space.";
         MeshSent = "mesh_sent", Messages,
@@ -314,6 +318,8 @@ catalogue! {
             "Transactions that wait in the rings to this core, at the end of its last cycle.";
         MeshDepthMax = "mesh_depth_high_water", Things,
             "The most that ever waited in the rings to this core at the end of a cycle.";
+        Memory = "memory_bytes", Bytes,
+            "Memory that this owner on the core has taken or reserved; half a second old at the most.";
         ShardLag = "shard_lag", Things,
             "Visible records of this shard that are not processed yet; half a second old at the most.";
         Ready = "ready", Truth,
@@ -341,8 +347,34 @@ catalogue! {
     }
 }
 
+catalogue! {
+    /// What holds memory of a core: the values of the label `owner`.
+    Owner {
+        DuplicateWindow = "duplicate_window", Bytes,
+            "The duplicate window. Reserved at start; the kernel hands its pages out as ids come.";
+        InFlight = "in_flight", Bytes,
+            "Slots of transactions that are not durable yet. Reserved at start.";
+        Mesh = "mesh", Bytes,
+            "Rings to this core, of requests and of replies. Taken at start.";
+        LogFrames = "log_frames", Bytes,
+            "Buffers of the log's frames: the open ones, those kept for readers, spare ones.";
+        LogChunks = "log_chunks", Bytes,
+            "Parts of segments that were read back from the device.";
+        LogIndex = "log_index", Bytes,
+            "Where the batches lie in all segments that retention has left.";
+        Gateway = "gateway", Bytes,
+            "The gateway's queue, its connections' buffers, answers that were not sent; without what is decoded and under way.";
+        KafkaRequests = "kafka_requests", Bytes,
+            "Requests of Kafka clients that were read and not answered; without those still on their way.";
+        KafkaAnswers = "kafka_answers", Bytes,
+            "Answers to Kafka clients that were not sent.";
+        Latencies = "latencies", Bytes,
+            "Histograms of stages and shards. Taken at start.";
+    }
+}
+
 impl Gauge {
-    /// Whether each core has one, or each shard, or the node.
+    /// Whether each core has one, or each owner on it, or each shard, or the node.
     pub const fn scope(self) -> Scope {
         match self {
             Gauge::CoreRunning
@@ -355,6 +387,7 @@ impl Gauge {
             | Gauge::CycleMax
             | Gauge::MeshDepth
             | Gauge::MeshDepthMax => Scope::Core,
+            Gauge::Memory => Scope::Owner,
             Gauge::ShardLag => Scope::Shard,
             Gauge::Ready
             | Gauge::Cores
@@ -405,6 +438,7 @@ mod tests {
         check(&Stage::ALL, Stage::name, Stage::meaning);
         check(&Total::ALL, Total::name, Total::meaning);
         check(&Gauge::ALL, Gauge::name, Gauge::meaning);
+        check(&Owner::ALL, Owner::name, Owner::meaning);
     }
 
     #[test]

@@ -5,7 +5,9 @@
 
 use std::fmt::Write as _;
 
-use super::catalogue::{Counter, Gauge, NodeCounter, Scope, ShardCounter, Stage, Total, Unit};
+use super::catalogue::{
+    Counter, Gauge, NodeCounter, Owner, Scope, ShardCounter, Stage, Total, Unit,
+};
 
 /// Before every name.
 pub const PREFIX: &str = "corelane";
@@ -72,6 +74,7 @@ impl Family {
     pub const fn labels(&self) -> &'static [&'static str] {
         match self.scope {
             Scope::Core => &["core"],
+            Scope::Owner => &["core", "owner"],
             Scope::Shard => &["shard"],
             Scope::Node => &[],
         }
@@ -187,7 +190,7 @@ impl Stage {
     }
 }
 
-/// The table of `docs/metrics.md`, a section for each kind.
+/// The tables of `docs/metrics.md`: a section for each kind, and one for the owners of memory.
 pub fn page() -> String {
     let mut page = String::new();
     for (kind, title) in [
@@ -213,6 +216,10 @@ pub fn page() -> String {
                 family.meaning,
             );
         }
+    }
+    page.push_str("\n## Owners of memory\n\n| owner | meaning |\n|---|---|\n");
+    for owner in Owner::ALL {
+        let _ = writeln!(page, "| `{}` | {} |", owner.name(), owner.meaning());
     }
     page
 }

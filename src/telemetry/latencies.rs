@@ -215,6 +215,11 @@ impl StageWriter {
         }
     }
 
+    /// Bytes of the histograms.
+    pub fn bytes(&self) -> usize {
+        self.writers.len() * size_of::<Cells>()
+    }
+
     /// Lets readers see all that was recorded.
     #[inline]
     pub fn end_cycle(&mut self) {

@@ -18,7 +18,7 @@ mod shards;
 mod stall;
 mod trace;
 
-pub use catalogue::{Counter, Gauge, NodeCounter, Scope, ShardCounter, Stage, Total, Unit};
+pub use catalogue::{Counter, Gauge, NodeCounter, Owner, Scope, ShardCounter, Stage, Total, Unit};
 pub use counters::{CounterReader, CounterSnapshot, CounterWriter, counters};
 pub use families::{Family, Kind, PREFIX, families, page};
 pub use flight::{Flight, KEPT_PER_MINUTE, MINUTES, Recorder, Stamps};

@@ -46,7 +46,7 @@ pub fn shard_figures(shards: usize) -> (ShardWriter, ShardReader) {
 /// [`CounterWriter`](super::CounterWriter).
 ///
 /// # Panics
-/// Every method panics at a place beyond the number of shards that it was made for.
+/// Every method that takes a place panics where that is beyond the number of shards that it was made for.
 #[derive(Debug)]
 pub struct ShardWriter(Arc<[Cells]>);
 
@@ -70,6 +70,11 @@ impl ShardWriter {
     /// So many visible records of the shard are not processed on this core now.
     pub fn set_lag(&mut self, shard: usize, records: u64) {
         self.0[shard].lag.store(records, Ordering::Relaxed);
+    }
+
+    /// Bytes of the figures.
+    pub fn bytes(&self) -> usize {
+        size_of_val(&*self.0)
     }
 }
 

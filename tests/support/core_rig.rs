@@ -53,7 +53,7 @@ pub const SHARDS: [(f64, f64); 2] = [(50.1109, 8.6821), (35.6764, 139.65)];
 
 const DIRECTORY: u128 = 7;
 /// What a duty cycle takes.
-const CYCLE_NS: u64 = 10_000;
+pub const CYCLE_NS: u64 = 10_000;
 
 /// What may differ from rig to rig.
 #[derive(Clone, Debug)]

@@ -31,7 +31,7 @@ use corelane::mesh::{self, Bells, Doorbell, EndpointId};
 use corelane::storage::{
     Ack, Commit, CommitRefusal, Consumer, Hindrances, LaneNews, Offer, Outputs, Producer,
     ReadError, ReadOutcome, Record, Refusal, Storage, StorageCounts, StorageError, StorageEvent,
-    Visit,
+    StorageMemory, Visit,
 };
 use corelane::telemetry::{Counter, CounterReader, TraceContext, counters, stages};
 use corelane::transaction::{TransactionRef, codec};
@@ -277,6 +277,10 @@ impl Storage for Scripted {
 
     fn hindrances(&self) -> Hindrances {
         Hindrances::default()
+    }
+
+    fn memory(&self) -> StorageMemory {
+        StorageMemory::default()
     }
 
     fn finish(&mut self, _now: Now) -> usize {

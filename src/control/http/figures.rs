@@ -8,7 +8,7 @@ use crate::control::logging;
 use crate::engine::status::Phase;
 use crate::telemetry::{Counter, Gauge, NodeCounter};
 
-/// A core's gauge; none for one that shards or the node have.
+/// A core's gauge; none for one that owners, shards or the node have.
 pub(super) fn of_core(gauge: Gauge, core: &CoreView) -> Option<f64> {
     let load = core.status.load();
     let value = match gauge {
@@ -22,7 +22,8 @@ pub(super) fn of_core(gauge: Gauge, core: &CoreView) -> Option<f64> {
         Gauge::CycleMax => return Some(seconds(load.cycle_ns_max)),
         Gauge::MeshDepth => load.mesh_depth,
         Gauge::MeshDepthMax => load.mesh_depth_max,
-        Gauge::ShardLag
+        Gauge::Memory
+        | Gauge::ShardLag
         | Gauge::Ready
         | Gauge::Cores
         | Gauge::Uptime
@@ -38,7 +39,7 @@ pub(super) fn of_core(gauge: Gauge, core: &CoreView) -> Option<f64> {
     Some(value as f64)
 }
 
-/// The node's gauge; none for one that cores or shards have, and for what cannot be told.
+/// The node's gauge; none for one that cores, owners or shards have, and for what cannot be told.
 pub(super) fn of_node(gauge: Gauge, board: &Board) -> Option<f64> {
     let running = board.running();
     match gauge {
@@ -72,6 +73,7 @@ pub(super) fn of_node(gauge: Gauge, board: &Board) -> Option<f64> {
         | Gauge::CycleMax
         | Gauge::MeshDepth
         | Gauge::MeshDepthMax
+        | Gauge::Memory
         | Gauge::ShardLag => None,
     }
 }
@@ -85,7 +87,7 @@ pub(super) fn node_count(counter: NodeCounter, board: &Board) -> u64 {
     }
 }
 
-/// A shard's gauge; none for one that cores or the node have.
+/// A shard's gauge; none for one that cores, owners or the node have.
 pub(super) fn of_shard(gauge: Gauge, board: &Board, shard: usize) -> Option<f64> {
     match gauge {
         Gauge::ShardLag => Some(board.lag_of_shard(shard) as f64),
@@ -99,6 +101,7 @@ pub(super) fn of_shard(gauge: Gauge, board: &Board, shard: usize) -> Option<f64>
         | Gauge::CycleMax
         | Gauge::MeshDepth
         | Gauge::MeshDepthMax
+        | Gauge::Memory
         | Gauge::Ready
         | Gauge::Cores
         | Gauge::Uptime

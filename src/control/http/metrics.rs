@@ -14,8 +14,8 @@ use prometheus_client::registry::{self, Registry};
 use super::board::{Board, CoreView};
 use super::figures::{node_count, of_core, of_node, of_shard, seconds};
 use crate::telemetry::{
-    BUCKET_NS, Buckets, Counter, Family, Gauge, Kind, NodeCounter, PREFIX, Scope, ShardCounter,
-    Stage, Total, Unit, families,
+    BUCKET_NS, Buckets, Counter, Family, Gauge, Kind, NodeCounter, Owner, PREFIX, Scope,
+    ShardCounter, Stage, Total, Unit, families,
 };
 
 /// Makes the page.
@@ -121,6 +121,10 @@ impl Catalogue {
             Scope::Core => each(encoder, gauge.family(), self.0.cores(), |sample, core| {
                 of_core(gauge, core).map_or(Ok(()), |value| sample.encode_gauge(&value))
             }),
+            // What an owner owns is memory; there is no other gauge of it.
+            Scope::Owner => self.each_owner(encoder, gauge.family(), |sample, core, owner| {
+                sample.encode_gauge(&core.status.memory(owner))
+            }),
             Scope::Shard => self.each_shard(encoder, gauge.family(), |sample, shard| {
                 let value = of_shard(gauge, &self.0, shard);
                 value.map_or(Ok(()), |value| sample.encode_gauge(&value))
@@ -133,6 +137,25 @@ impl Catalogue {
                 None => Ok(()),
             },
         }
+    }
+
+    /// A family with a sample for each owner on each core.
+    fn each_owner(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        of: Family,
+        write: impl Fn(&mut MetricEncoder<'_>, &CoreView, Owner) -> fmt::Result,
+    ) -> fmt::Result {
+        family(encoder, of, |samples| {
+            for (number, core) in self.0.cores().iter().enumerate() {
+                let number = number.to_string();
+                for owner in Owner::ALL {
+                    let labels = [("core", number.as_str()), ("owner", owner.name())];
+                    write(&mut samples.encode_family(&labels)?, core, owner)?;
+                }
+            }
+            Ok(())
+        })
     }
 
     /// A family with a sample for each shard.

@@ -12,8 +12,8 @@ use super::ready::{Reason, reasons};
 use super::samples::{Recent, Samples};
 use crate::engine::status::Phase;
 use crate::telemetry::{
-    CoarseLatencies, Counter, CounterSnapshot, Gauge, Scope, ShardCounter, Stage, StageHistograms,
-    Summary,
+    CoarseLatencies, Counter, CounterSnapshot, Gauge, Owner, Scope, ShardCounter, Stage,
+    StageHistograms, Summary,
 };
 
 /// Flows that are told of: the largest ones.
@@ -124,6 +124,8 @@ struct CoreStatusPage {
     cycle_max_seconds: f64,
     mesh_depth: u64,
     mesh_depth_high_water: u64,
+    /// Bytes by owner.
+    memory: BTreeMap<&'static str, u64>,
     /// Of the last second, the share in which the core was busy: 0 to 1; null in the first one.
     busy_share: Option<f64>,
     /// Each counter by second, in the last one.
@@ -269,10 +271,17 @@ fn page_of(core: u16, view: &CoreView, recent: &Recent) -> CoreStatusPage {
         cycle_max_seconds: seconds(load.cycle_ns_max),
         mesh_depth: load.mesh_depth,
         mesh_depth_high_water: load.mesh_depth_max,
+        memory: memory(view),
         busy_share: busy,
         rates: counted.map_or_else(BTreeMap::new, |it| rates(&it, length)),
         counters: by_name(&counters),
     }
+}
+
+fn memory(core: &CoreView) -> BTreeMap<&'static str, u64> {
+    let each = Owner::ALL.into_iter();
+    each.map(|owner| (owner.name(), core.status.memory(owner)))
+        .collect()
 }
 
 fn by_name(counters: &CounterSnapshot) -> BTreeMap<&'static str, u64> {

@@ -48,6 +48,8 @@ pub(super) struct Connection<S> {
     stage: Stage,
     /// `chunk[..filled]` came from the socket and was not parsed yet; the rest is free.
     chunk: BytesMut,
+    /// What was allocated for it, of which frames may be cut off.
+    chunk_bytes: usize,
     filled: usize,
     /// Bytes that the buffer must hold before parsing can go on.
     need: usize,
@@ -68,6 +70,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             seat,
             stage: Stage::Greeting,
             chunk: BytesMut::new(),
+            chunk_bytes: 0,
             filled: 0,
             need: 1,
             parsed: 0,
@@ -80,7 +83,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Serves the connection until it ends.
     pub async fn run(mut self) -> io::Result<()> {
-        poll_fn(|cx| self.poll(cx)).await
+        poll_fn(|cx| {
+            let polled = self.poll(cx);
+            let bytes = self.chunk_bytes + self.out.capacity();
+            self.seat.note_buffers(bytes);
+            polled
+        })
+        .await
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -162,6 +171,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         // `need` is bounded by the longest frame, which `split` checks before it is trusted.
         let mut fresh = BytesMut::zeroed(self.need.max(CHUNK_BYTES));
         fresh[..self.filled].copy_from_slice(&self.chunk[..self.filled]);
+        self.chunk_bytes = fresh.len();
         self.chunk = fresh;
     }
 

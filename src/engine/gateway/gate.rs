@@ -74,8 +74,19 @@ struct Place {
     out: Vec<u8>,
     /// The start of the cycle that brought the first of them.
     answered: Nanos,
+    /// Bytes of the connection's own buffers, as its task last said.
+    buffers: usize,
     dirty: bool,
     task: Option<Waker>,
+}
+
+impl Place {
+    /// Leaves an answer. Returns by how many bytes that took more memory.
+    fn answer(&mut self, reply: &Reply) -> usize {
+        let before = self.out.capacity();
+        encode(reply, &mut self.out);
+        self.out.capacity() - before
+    }
 }
 
 #[derive(Debug, Default)]
@@ -83,6 +94,8 @@ struct State {
     places: Vec<Place>,
     free: Vec<u32>,
     open: usize,
+    /// Of all places: what their answers and buffers take.
+    bytes: usize,
     /// Connections accepted since [`Gate::take_accepted`] last asked.
     accepted: u64,
     intake: VecDeque<Inbound>,
@@ -223,11 +236,12 @@ impl Gate {
         if place.out.is_empty() {
             place.answered = cycle;
         }
-        encode(reply, &mut place.out);
+        let grown = place.answer(reply);
         if !place.dirty {
             place.dirty = true;
             state.dirty.push(reply.to.connection);
         }
+        state.bytes += grown;
     }
 
     /// Whether connections have answers to write.
@@ -251,6 +265,12 @@ impl Gate {
     /// Connections that are open.
     pub fn connections(&self) -> usize {
         self.state.borrow().open
+    }
+
+    /// Bytes of the queue of transactions, of answers that were not sent and of the connections' buffers.
+    pub fn bytes(&self) -> usize {
+        let state = self.state.borrow();
+        state.intake.capacity() * size_of::<Inbound>() + state.bytes
     }
 
     /// Tells every connection that the node stops; each says goodbye once its answers are out.
@@ -334,13 +354,11 @@ impl Seat {
         if acks != Acks::None {
             if place.in_flight >= self.gate.options.in_flight_max {
                 let answer = Answer::Rejected(ErrorCode::Overloaded);
-                encode(
-                    &Reply {
-                        to: reply_to,
-                        answer,
-                    },
-                    &mut place.out,
-                );
+                let grown = place.answer(&Reply {
+                    to: reply_to,
+                    answer,
+                });
+                state.bytes += grown;
                 return Admitted::Overloaded;
             }
             place.in_flight += 1;
@@ -380,6 +398,14 @@ impl Seat {
         }
     }
 
+    /// The connection's own buffers take so many bytes now.
+    pub fn note_buffers(&self, bytes: usize) {
+        let mut state = self.gate.state.borrow_mut();
+        let place = &mut state.places[self.place as usize];
+        let before = std::mem::replace(&mut place.buffers, bytes);
+        state.bytes = state.bytes - before + bytes;
+    }
+
     /// Transactions without an answer.
     pub fn in_flight(&self) -> u32 {
         self.gate.state.borrow().places[self.place as usize].in_flight
@@ -398,7 +424,9 @@ impl Drop for Seat {
         place.open = false;
         place.generation = place.generation.wrapping_add(1);
         place.task = None;
-        place.out = Vec::new();
+        let answers = std::mem::take(&mut place.out);
+        let buffers = std::mem::take(&mut place.buffers);
+        state.bytes -= answers.capacity() + buffers;
         state.open -= 1;
         state.free.push(self.place);
     }
@@ -427,5 +455,53 @@ fn encode(reply: &Reply, out: &mut Vec<u8>) {
             }
             .encode(out);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bytes_of_a_connection_go_with_it() {
+        let options = GateOptions {
+            endpoint: EndpointId(0),
+            connections_max: 2,
+            in_flight_max: 1,
+            intake_max: 8,
+            frame_bytes_max: 1024,
+            node_id: 0,
+        };
+        let gate = Rc::new(Gate::new(options, Rc::default()));
+        let empty = gate.bytes();
+        assert!(empty >= 8 * size_of::<Inbound>());
+        let [first, second] = [(); 2].map(|()| gate.sit().expect("there is a place"));
+        first.note_buffers(5_000);
+        first.note_buffers(3_000);
+        second.note_buffers(100);
+        assert_eq!(gate.bytes(), empty + 3_100);
+        let arrival = Arrival {
+            correlation: Correlation(1),
+            acks: Acks::All,
+            trace: None,
+            taken: Nanos(1),
+        };
+        let admit = || first.admit(Bytes::new, arrival, Waker::noop());
+        assert_eq!(admit(), Admitted::Taken);
+        assert_eq!(admit(), Admitted::Overloaded);
+        let refused = gate.bytes();
+        assert!(refused > empty + 3_100, "its answer waits");
+        let to = gate.next_inbound().expect("one was taken").reply_to;
+        for _ in 0..100 {
+            // As many as it takes for the answers to need more memory.
+            gate.state.borrow_mut().places[0].in_flight = 1;
+            let answer = Answer::Rejected(ErrorCode::ShuttingDown);
+            gate.deliver(&Reply { to, answer });
+        }
+        assert!(gate.bytes() > refused);
+        drop(first);
+        assert_eq!(gate.bytes(), empty + 100);
+        drop(second);
+        assert_eq!(gate.bytes(), empty);
     }
 }

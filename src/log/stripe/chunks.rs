@@ -426,6 +426,17 @@ impl<C: std::ops::Deref<Target = [u8]>> Chunks<C> {
         abandoned
     }
 
+    /// Bytes of the chunks that are there or on their way, and of the batch put together. Looks at each
+    /// chunk: there are [`CHUNKS_MAX`] at the most.
+    pub(super) fn held_bytes(&self) -> usize {
+        let bytes = |chunk: &Chunk<C>| match &chunk.state {
+            State::Ready(data) => data.len(),
+            State::Loading => (chunk.end - chunk.position) as usize,
+            State::Queued | State::Failed(_) => 0,
+        };
+        self.chunks.iter().map(bytes).sum::<usize>() + self.joined.capacity()
+    }
+
     /// Whether a reader waits for something of this segment.
     pub(super) fn is_wanted(&self, segment: SegmentSeq) -> bool {
         let wanted = |c: &Chunk<C>| c.claim == Claim::Wanted || matches!(c.state, State::Queued);

@@ -392,6 +392,11 @@ impl<D: Disk> Stripe<D> {
         });
     }
 
+    /// Bytes that were read back and are kept.
+    pub(in crate::log) fn chunk_bytes(&self) -> usize {
+        self.chunks.held_bytes()
+    }
+
     /// Gives back memory that readers no longer use.
     pub(in crate::log) fn expire_chunks(&mut self, now: Now, core: &mut Core<D>) {
         if self.chunks.expire(now.mono, CHUNKS_IDLE_NS) {

@@ -76,6 +76,11 @@ impl<D: Disk> Stripe<D> {
         1
     }
 
+    /// Bytes of all segments' indexes.
+    pub(in crate::log) fn index_bytes(&self) -> usize {
+        self.segments.index_bytes()
+    }
+
     fn exceeds(&self, oldest: &Segment, now: Now) -> bool {
         let Retention {
             bytes_max,

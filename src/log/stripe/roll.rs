@@ -8,13 +8,13 @@ use std::io;
 use std::sync::Arc;
 
 use super::part::Part;
-use super::segments::{Checkpoint, File, Next, Segment};
+use super::segments::{Checkpoint, File, Next};
 use super::{Core, Stripe};
 use crate::ids::SegmentSeq;
 use crate::log::disk::{Disk, FileId, Op, Tag};
 use crate::log::format::SEGMENT_HEADER_BYTES;
 use crate::log::keeper::{Action, KeeperHandle, Reply, Request};
-use crate::log::state::{PartitionOffsets, SegmentIndex, StripeState};
+use crate::log::state::{PartitionOffsets, StripeState};
 use crate::storage::StorageEvent;
 
 /// The stripe's line to the keeper.
@@ -93,9 +93,7 @@ impl<D: Disk> Stripe<D> {
             sealed.checkpoint = Checkpoint::Due(state);
         }
         let seq = self.segments.next_seq;
-        let index = SegmentIndex::default();
-        let segment = Segment::new(seq, index, File::Open(file));
-        self.segments.list.push_back(segment);
+        self.segments.begin(seq, file);
         self.segments.next_seq = SegmentSeq(seq.0 + 1);
         self.segments.next = Next::Asked;
         self.keeper.ask(Request::PrepareSegment {

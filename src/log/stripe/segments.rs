@@ -45,6 +45,8 @@ pub(super) struct Segment {
     pub(super) reads: u32,
     /// Counts up with each use by a reader.
     used: u64,
+    /// Of the index's lists.
+    index_bytes: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,12 +68,15 @@ pub(super) struct Segments {
     /// A frame found no segment to go to.
     pub(super) blocked: bool,
     clock: u64,
+    /// Of all segments' indexes.
+    index_bytes: usize,
 }
 
 impl Segment {
     pub(super) fn new(seq: SegmentSeq, index: SegmentIndex, file: File) -> Segment {
         Segment {
             seq,
+            index_bytes: index.partitions.values().map(list_bytes).sum(),
             index: Arc::new(index),
             file,
             checkpoint: Checkpoint::None,
@@ -91,6 +96,7 @@ impl Segments {
             .back()
             .map_or(SegmentSeq(0), |s| SegmentSeq(s.seq.0 + 1));
         Segments {
+            index_bytes: list.iter().map(|segment| segment.index_bytes).sum(),
             list,
             next_seq,
             next: Next::Asked,
@@ -144,7 +150,21 @@ impl Segments {
     }
 
     pub(super) fn remove_oldest(&mut self) -> Option<Segment> {
-        self.list.pop_front()
+        let gone = self.list.pop_front()?;
+        self.index_bytes -= gone.index_bytes;
+        Some(gone)
+    }
+
+    /// Goes on in a new segment, in which nothing is yet.
+    pub(super) fn begin(&mut self, seq: SegmentSeq, file: FileId) {
+        let index = SegmentIndex::default();
+        let segment = Segment::new(seq, index, File::Open(file));
+        self.list.push_back(segment);
+    }
+
+    /// Bytes of all segments' indexes.
+    pub(super) fn index_bytes(&self) -> usize {
+        self.index_bytes
     }
 
     pub(super) fn active_mut(&mut self) -> (&mut Segment, SegmentSeq) {
@@ -162,17 +182,18 @@ impl Segments {
     pub(super) fn note_batch(&mut self, partition: PartitionId, batch: &BatchMeta, position: u32) {
         let index = self.active_index();
         index.timestamp_max = index.timestamp_max.max(batch.timestamp);
-        index
-            .partitions
-            .entry(partition)
-            .or_default()
-            .push(IndexEntry {
-                base_offset: batch.base_offset,
-                records: batch.records,
-                position,
-                bytes: batch.bytes,
-                timestamp_max: batch.timestamp,
-            });
+        let list = index.partitions.entry(partition).or_default();
+        let before = list_bytes(list);
+        list.push(IndexEntry {
+            base_offset: batch.base_offset,
+            records: batch.records,
+            position,
+            bytes: batch.bytes,
+            timestamp_max: batch.timestamp,
+        });
+        let grown = list_bytes(list) - before;
+        self.active_mut().0.index_bytes += grown;
+        self.index_bytes += grown;
     }
 
     /// Enters a sealed frame; gives the file that it is to be written to.
@@ -252,10 +273,64 @@ impl Segments {
     }
 }
 
+/// What a partition's list takes of memory.
+fn list_bytes(list: &Vec<IndexEntry>) -> usize {
+    list.capacity() * size_of::<IndexEntry>()
+}
+
 /// Whether no write to the segment can be under way any more.
 fn is_checkpointed(checkpoint: &Checkpoint) -> bool {
     match checkpoint {
         Checkpoint::None | Checkpoint::Sent | Checkpoint::Durable => true,
         Checkpoint::Due(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::UnixMillis;
+    use crate::log::stripe::frame::{Slot, Source};
+
+    #[test]
+    fn the_bytes_of_the_indexes_are_those_of_their_lists() {
+        let lists = |segments: &Segments| -> usize {
+            let lists = segments.iter().flat_map(|it| it.index.partitions.values());
+            lists.map(list_bytes).sum()
+        };
+        let entry = IndexEntry {
+            base_offset: Offset::ZERO,
+            records: 1,
+            position: 0,
+            bytes: 100,
+            timestamp_max: UnixMillis(0),
+        };
+        let batch = BatchMeta {
+            slot: Slot(0),
+            source: Source::Broker,
+            base_offset: entry.base_offset,
+            records: entry.records,
+            timestamp: entry.timestamp_max,
+            start: 0,
+            bytes: entry.bytes,
+        };
+        let index = SegmentIndex {
+            partitions: [(PartitionId(7), vec![entry; 3])].into(),
+            ..SegmentIndex::default()
+        };
+        let seq = SegmentSeq(0);
+        let mut segments = Segments::new(vec![RecoveredSegment { seq, index }]);
+        assert!(segments.index_bytes() >= 3 * size_of::<IndexEntry>());
+        for seq in 1..4 {
+            segments.begin(SegmentSeq(seq), FileId(0));
+            for number in 0..100 {
+                segments.note_batch(PartitionId(number % 3), &batch, 0);
+            }
+            assert_eq!(segments.index_bytes(), lists(&segments));
+        }
+        while segments.remove_oldest().is_some() {
+            assert_eq!(segments.index_bytes(), lists(&segments));
+        }
+        assert_eq!(segments.index_bytes(), 0);
     }
 }

@@ -69,6 +69,11 @@ impl<B> Tail<B> {
         Some(frame)
     }
 
+    /// Bytes of the frames' buffers.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Takes back a frame's lists for reuse.
     pub(super) fn recycle(&mut self, meta: FrameMeta) {
         if self.spare.len() < META_SPARE_MAX {

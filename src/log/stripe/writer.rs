@@ -300,6 +300,12 @@ impl<D: Disk> Stripe<D> {
         self.fail(FrameSeq(self.writer.sealed.0 + 1), text, on);
     }
 
+    /// Bytes of the open frame's buffer and of those in memory.
+    pub(in crate::log) fn frame_bytes(&self) -> usize {
+        let open = self.writer.open.as_ref().map_or(0, |it| it.bytes().len());
+        open + self.tail.bytes()
+    }
+
     /// Whether anything is under way that may still become durable.
     pub(in crate::log) fn is_busy(&self) -> bool {
         match self.failed_from {
