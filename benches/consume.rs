@@ -62,7 +62,10 @@ fn tail_read(criterion: &mut Criterion) {
         let partition = partition_of(&receipt(&rig.answer(mark)));
         values.entry(partition).or_default().push(body.to_vec());
     }
-    let (partition, values) = values.into_iter().max_by_key(|(_, of)| of.len()).unwrap();
+    let (partition, values) = values
+        .into_iter()
+        .max_by_key(|(_, of)| of.len())
+        .expect("some were stored");
     let mut group = group(criterion, "tail_read", values.len() as u64);
     group.bench_function("record", |bencher| {
         bencher.iter(|| {
@@ -73,7 +76,10 @@ fn tail_read(criterion: &mut Criterion) {
                     Visit::Continue
                 };
                 let storage = rig.storage(partition);
-                match storage.read_from(partition, from, &mut visit).unwrap() {
+                match storage
+                    .read_from(partition, from, &mut visit)
+                    .expect("nothing is damaged")
+                {
                     ReadOutcome::Records(next) => from = next,
                     ReadOutcome::Empty => return bytes,
                     ReadOutcome::Pending => panic!("it is in memory"),
@@ -90,7 +96,7 @@ fn tail_read(criterion: &mut Criterion) {
 /// A decoded transaction through the handler that corelane ships, its state written once a batch.
 fn process(criterion: &mut Criterion) {
     let bytes = body("id-1", 0, 5, &[7; 100]);
-    let transaction = codec::decode(&bytes).unwrap();
+    let transaction = codec::decode(&bytes).expect("encoded above");
     let nothing = (BTreeMap::new(), BTreeMap::new());
     let mut handler = Ledger::new(&HandlerContext {
         topics: &nothing.0,
@@ -109,9 +115,9 @@ fn process(criterion: &mut Criterion) {
             for _ in 0..RECORDS {
                 handler
                     .process(black_box(&transaction), &mut outputs)
-                    .unwrap();
+                    .expect("it rejects nothing");
             }
-            handler.commit(&mut outputs).unwrap();
+            handler.commit(&mut outputs).expect("its state is small");
         });
     });
     group.bench_function("plain: count and sum", |bencher| {
